@@ -1,0 +1,54 @@
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Files that are whole or as they were, also after a power cut.
+
+Private to this collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> bool:
+    """Make a file hold `text` with these permissions; returns whether that is a change. Raises OSError."""
+    try:
+        same = path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o777 == mode
+    except (FileNotFoundError, UnicodeDecodeError):
+        same = False
+    if same or dry:
+        return not same
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    # Never readable by others, not even while it is being written.
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(handle, mode)  # what open() gave it went through the umask
+        os.fsync(handle)
+    partial.replace(path)
+    return True
+
+
+def read_text(path: Path) -> str:
+    """What a file holds; nothing where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+
+
+def environment_line(name: str, value: str) -> str:
+    """One line of a systemd EnvironmentFile; systemd evaluates nothing in it, but it reads backslashes and quotes."""
+    escape = str.maketrans({"\\": "\\\\", '"': '\\"', "$": "\\$", "`": "\\`"})
+    return f'{name}="{value.translate(escape)}"\n'
+
+
+def put_json(path: Path, data: Any) -> bool:
+    """The same for a value as JSON."""
+    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,672 @@
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Releases of one machine: complete installations side by side, one of them current.
+
+    <root>/releases/<id>/opened.json     the fork and the environment are there; packs may be missing
+    <root>/releases/<id>/filled.json     packs and Python packages are there
+    <root>/releases/<id>/release.json    the lock, written last: its presence means sealed, never edited again
+    <root>/candidate -> releases/<id>    the sealed release that the inventory asks for
+    <root>/current -> releases/<id>      what the units run
+    <root>/previous -> releases/<id>     what they ran before
+    <root>/state/wanted.json             which commit each asked-for branch or version was settled on
+    <root>/state/active.json             the release and settings that last proved to work
+
+An id is the time of opening. At most one release is open; one that was opened for something else, or not to its
+end, is removed by the next opening.
+
+Private to this collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_json
+from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
+    COMMIT,
+    GitAccess,
+    GitError,
+    Mirror,
+    resolve_ref,
+    same_repository,
+    was_rewritten,
+)
+from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
+from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import (
+    PythonEnv,
+    PythonOptions,
+    Source,
+)
+
+FORMAT = 1
+PARALLEL = 8
+
+
+class ReleaseError(Exception):
+    """A release cannot be opened, filled, sealed or found."""
+
+
+@dataclass(frozen=True)
+class Fork:
+    """ComfyUI itself: where from, which version was asked for, which commit that is."""
+
+    repository: str
+    version: str
+    commit: str
+
+
+@dataclass(frozen=True)
+class LockedPack:
+    """One pack at its commit."""
+
+    name: str
+    url: str
+    commit: str
+    branch: str | None = None
+    recursive: bool = False
+    requirements: bool = True
+    node_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a release was asked to be and became (release.json)."""
+
+    id: str
+    created: str
+    fork: Fork
+    python: PythonOptions
+    python_version: str
+    packs: tuple[LockedPack, ...] = ()
+    comfyui_version: str = ""
+    flags: tuple[str, ...] = ()
+    digest: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self), "python": self.python.as_dict()}
+
+    @staticmethod
+    def of(data: dict[str, Any]) -> Lock:
+        values = {key: value for key, value in data.items() if key != "format"}
+        packs = tuple(LockedPack(**{**pack, "node_types": tuple(pack["node_types"])}) for pack in values["packs"])
+        return Lock(
+            **{
+                **values,
+                "fork": Fork(**values["fork"]),
+                "python": PythonOptions.of(values["python"]),
+                "packs": packs,
+                "flags": tuple(values["flags"]),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one machine, and the account that builds in them."""
+
+    root: Path
+    account: Account
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    def link(self, name: str) -> str | None:
+        """Id that one of the links (`current`, `previous`, `candidate`) leads to, if that release is sealed."""
+        try:
+            target = (self.root / name).readlink()
+        except OSError:
+            return None
+        return target.name if (self.releases / target.name / "release.json").is_file() else None
+
+    def point(self, name: str, release: str) -> None:
+        """Make a link lead to a release, in one step."""
+        partial = self.root / f".{name}.partial"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(Path("releases", release))
+        partial.replace(self.root / name)
+
+    def lock_of(self, release: str | None) -> Lock | None:
+        """The lock of a sealed release. Raises ReleaseError where it cannot be read."""
+        if release is None:
+            return None
+        path = self.releases / release / "release.json"
+        try:
+            return Lock.of(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReleaseError(f"{path} cannot be read as a release lock: {error}") from error
+
+    def settled(self) -> tuple[Fork | None, tuple[LockedPack, ...]]:
+        """The commits that earlier runs settled on, so that later ones need not ask (nothing where unreadable)."""
+        try:
+            data = json.loads((self.state / "wanted.json").read_text(encoding="utf-8"))
+            packs = tuple(LockedPack(**{**pack, "node_types": ()}) for pack in data["packs"])
+            return Fork(**data["fork"]) if data["fork"] else None, packs
+        except (OSError, ValueError, KeyError, TypeError):
+            return None, ()
+
+    def settle(self, *, fork: Fork | None = None, packs: Sequence[LockedPack] | None = None) -> None:
+        """Remember commits that were fetched."""
+        old_fork, old_packs = self.settled()
+        new_fork, new_packs = fork or old_fork, tuple(packs) if packs is not None else old_packs
+        if (new_fork, new_packs) != (old_fork, old_packs):
+            chosen = {"fork": asdict(new_fork) if new_fork else None, "packs": [asdict(pack) for pack in new_packs]}
+            put_json(self.state / "wanted.json", chosen)
+
+    def wanted_lock(self) -> Lock | None:
+        """The lock that commits are kept from: the candidate's, else the current one's."""
+        return self.lock_of(self.link("candidate")) or self.lock_of(self.link("current"))
+
+    def sealed(self) -> list[str]:
+        """Ids of the sealed releases, oldest first."""
+        return sorted(path.parent.name for path in self.releases.glob("*/release.json"))
+
+    def unsealed(self) -> list[Path]:
+        if not self.releases.is_dir():
+            return []
+        return sorted(path for path in self.releases.iterdir() if path.is_dir() and not (path / "release.json").is_file())
+
+    def opened(self) -> tuple[Path, Lock] | None:
+        """The open release, if there is one that was opened to the end."""
+        for path in self.unsealed():
+            try:
+                return path, Lock.of(json.loads((path / "opened.json").read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return None
+
+    @contextmanager
+    def exclusive(self, wait: float, *, dry: bool = False) -> Iterator[None]:
+        """Keep other processes of this machine away from the releases. Raises ReleaseError naming who is there.
+
+        `dry` is for check mode, which changes nothing and so needs nobody away.
+        """
+        if dry:
+            yield
+            return
+        self.state.mkdir(parents=True, exist_ok=True)
+        path = self.state / "releases.lock"
+        with path.open("a+", encoding="utf-8") as handle:
+            deadline = time.monotonic() + wait
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        holder = path.read_text(encoding="utf-8").strip() or "another process"
+                        raise ReleaseError(f"the releases are being changed by {holder}; {path} is locked") from None
+                    time.sleep(0.5)
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} since {_now()}\n")
+            handle.flush()
+            yield
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def digest_of(fork: Fork, python: PythonOptions, packs: Sequence[LockedPack]) -> str:
+    """Identity of a wanted set: two releases with the same digest were asked for the same thing."""
+    chosen = [{"name": p.name, "url": p.url, "commit": p.commit, "recursive": p.recursive, "requirements": p.requirements} for p in packs]
+    wanted = {
+        "fork": {"repository": fork.repository, "commit": fork.commit},
+        "python": python.identity.as_dict(),
+        "packs": sorted(chosen, key=lambda pack: str(pack["name"])),
+    }
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+
+
+# --- the fork ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OpenPlan:
+    """The step from what is there to the wanted fork and environment."""
+
+    fork: Fork
+    python: PythonOptions
+    found: Lock | None
+    keep: Path | None = None
+    stale: bool = False
+
+    @property
+    def changed(self) -> bool:
+        return self.stale or (self.keep is None and not self.satisfied)
+
+    @property
+    def satisfied(self) -> bool:
+        """The sealed release that is wanted has this fork and this environment already."""
+        return self.found is not None and _is_built_of(self.found, self.fork, self.python)
+
+    @property
+    def diff(self) -> dict[str, Any]:
+        before = {"fork": asdict(self.found.fork), "python": self.found.python.as_dict()} if self.found else {}
+        return {"before": before, "after": {"fork": asdict(self.fork), "python": self.python.as_dict()}}
+
+
+def _is_built_of(lock: Lock, fork: Fork, python: PythonOptions) -> bool:
+    same = same_repository(lock.fork.repository, fork.repository) and lock.fork.commit == fork.commit
+    return same and lock.python.base == python.base
+
+
+def plan_open(
+    workspace: Workspace,
+    repository: str,
+    version: str,
+    python: PythonOptions,
+    access: GitAccess,
+    *,
+    update: bool = False,
+    accept_rewritten: bool = False,
+) -> OpenPlan:
+    """Decide on the commit and whether something must be built. Asks the network only where the lock has no answer."""
+    found = workspace.wanted_lock()
+    opened = workspace.opened()
+    commit = version if COMMIT.fullmatch(version) else None
+    settled, _packs = workspace.settled()
+    known = [settled, opened[1].fork if opened else None, found.fork if found else None]
+    same = [fork for fork in known if fork and same_repository(fork.repository, repository) and fork.version == version]
+    if commit is None and same and not update:
+        commit = same[0].commit
+    if commit is None:
+        commit = _move(repository, version, same[0].commit if same else None, workspace, access, accept_rewritten)
+    fork = Fork(repository, version, commit)
+    if opened and _is_built_of(opened[1], fork, python):
+        return OpenPlan(fork, python, found, keep=opened[0])
+    return OpenPlan(fork, python, found, stale=bool(workspace.unsealed()))
+
+
+def _move(url: str, ref: str | None, old: str | None, workspace: Workspace, access: GitAccess, accept_rewritten: bool) -> str:
+    new = resolve_ref(url, ref, access)
+    if old and new != old and not accept_rewritten:
+        scratch = workspace.cache / "git" / f".history-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        if was_rewritten(url, old, new, ref, scratch, access):
+            raise GitError(
+                f"{ref or 'the default branch'} of {url} was rewritten: {old}, installed here, is no longer part of it "
+                f"(it is at {new} now); look at what happened, then pin a commit or accept the rewritten history"
+            )
+    return new
+
+
+def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Path | None:
+    """Make the open release of a plan: checkout and empty environment. Raises GitError, PythonEnvError, ReleaseError.
+
+    None where the sealed release that is wanted has both already.
+    """
+    if plan.keep:
+        return plan.keep
+    drop_unsealed(workspace)
+    if plan.satisfied:
+        workspace.settle(fork=plan.fork)
+        return None
+    path = _new_release(workspace)
+    Mirror.of(workspace.cache, plan.fork.repository, access).checkout(plan.fork.commit, path / "ComfyUI")
+    if not (path / "ComfyUI/main.py").is_file():
+        raise ReleaseError(f"{plan.fork.repository} at {plan.fork.commit} has no main.py, so it is no ComfyUI")
+    version = PythonEnv(path, workspace.cache, plan.python, workspace.account).create()
+    workspace.settle(fork=plan.fork)
+    put_json(path / "opened.json", Lock(path.name, _now(), plan.fork, plan.python, version).as_dict())
+    return path
+
+
+def drop_unsealed(workspace: Workspace) -> None:
+    """Remove what was opened and never sealed; nothing runs it."""
+    for path in workspace.unsealed():
+        (path / "opened.json").unlink(missing_ok=True)
+        shutil.rmtree(path)
+
+
+def _new_release(workspace: Workspace) -> Path:
+    for folder in (workspace.releases, workspace.cache, workspace.cache / "git"):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(folder, workspace.account.uid, workspace.account.gid)
+    name = stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    number = 2
+    while (workspace.releases / name).exists():
+        name, number = f"{stamp}-{number}", number + 1
+    path = workspace.releases / name
+    path.mkdir(mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(path, workspace.account.uid, workspace.account.gid)
+    return path
+
+
+# --- the packs ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FillPlan:
+    """The step from the packs of the wanted release to those of the manifest."""
+
+    fork: Fork
+    python: PythonOptions
+    packs: tuple[LockedPack, ...]
+    found: tuple[LockedPack, ...]
+    sealed: str | None = None
+    opened: Path | None = None
+    target: str | None = None
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.fork, self.python, self.packs)
+
+    @property
+    def changed(self) -> bool:
+        return self.sealed is None or self.sealed != self.target or self.opened is not None
+
+    @property
+    def diff(self) -> dict[str, Any]:
+        return {
+            "before": {pack.name: f"{pack.url}@{pack.commit}" for pack in self.found},
+            "after": {pack.name: f"{pack.url}@{pack.commit}" for pack in self.packs},
+        }
+
+
+@dataclass
+class PackReport:
+    """What happened to one pack."""
+
+    name: str
+    commit: str
+    commit_before: str | None = None
+    seconds: float = 0.0
+    changed: bool = False
+
+
+@dataclass
+class FillReport:
+    packs: list[PackReport] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def plan_fill(
+    workspace: Workspace,
+    packs: Sequence[Pack],
+    access: GitAccess,
+    *,
+    constraints: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    update: Sequence[str] = (),
+    accept_rewritten: Sequence[str] = (),
+) -> FillPlan:
+    """Decide on every pack's commit: its pin, else the locked one, else (new, or in `update`) what its branch is at.
+
+    `update` and `accept_rewritten` hold pack names or `all`. Raises ReleaseError listing every pack that has no answer.
+    """
+    opened = workspace.opened()
+    target = workspace.wanted_lock()
+    base = opened[1] if opened else target
+    if base is None:
+        raise ReleaseError(f"there is no release in {workspace.releases} to put custom nodes into; run the comfyui_fork role first")
+    python = replace(base.python, constraints=tuple(constraints), overrides=tuple(overrides))
+    unknown = sorted(set(update) - {"all"} - {pack.name for pack in packs})
+    if unknown:
+        raise ReleaseError(f"asked to update {', '.join(unknown)}, which the manifest does not list")
+    found = target.packs if target else ()
+    _fork, settled = workspace.settled()
+    known = (*settled, *found)
+
+    def commit_of(pack: Pack) -> str:
+        if pack.commit:
+            return pack.commit
+        locked = next((one for one in known if _is_for(one, pack)), None)
+        if locked and not {pack.name, "all"} & set(update):
+            return locked.commit
+        rewritten = bool({pack.name, "all"} & set(accept_rewritten))
+        return _move(pack.url, pack.branch, locked.commit if locked else None, workspace, access, rewritten)
+
+    commits = _each(packs, commit_of)
+    wanted = tuple(
+        LockedPack(pack.name, pack.url, commit, pack.branch, pack.recursive, pack.requirements)
+        for pack, commit in zip(packs, commits, strict=True)
+    )
+    digest = digest_of(base.fork, python, wanted)
+    same = [name for name in reversed(workspace.sealed()) if (lock := workspace.lock_of(name)) and lock.digest == digest]
+    preferred = target.id if target and target.digest == digest else next(iter(same), None)
+    return FillPlan(base.fork, python, wanted, found, preferred, opened[0] if opened else None, target.id if target else None)
+
+
+def _is_for(locked: LockedPack, pack: Pack) -> bool:
+    return locked.name == pack.name and locked.branch == pack.branch and same_repository(locked.url, pack.url)
+
+
+def _each(packs: Sequence[Any], ask: Any) -> list[Any]:
+    """Ask for all packs side by side; one ReleaseError names every pack that failed."""
+
+    def one(pack: Pack) -> tuple[Any, str | None]:
+        try:
+            return ask(pack), None
+        except (GitError, CommandError, OSError) as error:
+            return None, f"{pack.name}: {error}"
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        answers = list(pool.map(one, packs))
+    problems = [problem for _, problem in answers if problem]
+    if problems:
+        raise ReleaseError("\n".join(problems))
+    return [answer for answer, _ in answers]
+
+
+def fill(workspace: Workspace, plan: FillPlan, access: GitAccess) -> FillReport:
+    """Bring packs and Python packages of a plan into the open release (opened here if need be).
+
+    Raises ReleaseError, GitError, PythonEnvError; what runs is not touched by any of it.
+    """
+    report = unchanged_packs(plan)
+    if plan.sealed:
+        # Everything that is asked for exists already, whole.
+        drop_unsealed(workspace)
+        workspace.settle(packs=plan.packs)
+        workspace.point("candidate", plan.sealed)
+        return report
+    path = plan.opened or open_release(workspace, OpenPlan(plan.fork, plan.python, None), access)
+    assert path is not None  # noqa: S101  # a plan that nothing satisfies always opens
+    (path / "filled.json").unlink(missing_ok=True)
+    folder = path / "ComfyUI/custom_nodes"
+    before = {pack.name: pack.commit for pack in plan.found}
+
+    started = time.monotonic()
+    _remove_unlisted(folder, plan.packs)
+    report.packs = _each(plan.packs, lambda pack: _put_pack(workspace, folder, pack, before.get(pack.name), access))
+    workspace.settle(packs=plan.packs)
+    report.seconds["fetch"] = time.monotonic() - started
+
+    started = time.monotonic()
+    env = PythonEnv(path, workspace.cache, plan.python, workspace.account)
+    sources = [Source(pack.name, folder / pack.name) for pack in plan.packs if pack.requirements]
+    report.warnings = env.resolve(Source("ComfyUI", path / "ComfyUI"), sources)
+    report.seconds["resolve"] = time.monotonic() - started
+
+    started = time.monotonic()
+    env.install()
+    report.seconds["install"] = time.monotonic() - started
+    put_json(path / "filled.json", {"python": plan.python.as_dict(), "packs": [asdict(pack) for pack in plan.packs]})
+    return report
+
+
+def _remove_unlisted(folder: Path, packs: Sequence[LockedPack]) -> None:
+    listed = {pack.name for pack in packs}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(".") and path.name.endswith(".partial"):
+            shutil.rmtree(path)
+        elif path.name not in listed and path.is_dir() and (path / ".git").is_dir():
+            _discard(path)
+
+
+def _discard(pack: Path) -> None:
+    """Out of the way first: half a pack without its .git would pass for a part of ComfyUI."""
+    partial = pack.with_name(f".{pack.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    pack.rename(partial)
+    shutil.rmtree(partial)
+
+
+def _put_pack(workspace: Workspace, folder: Path, pack: LockedPack, before: str | None, access: GitAccess) -> PackReport:
+    started = time.monotonic()
+    target = folder / pack.name
+    if target.exists() and not (target / ".git").is_dir():
+        raise GitError(f"{target.name} is part of ComfyUI itself; give the pack another name")
+    if not _is_at(target, pack, access):
+        if target.exists():
+            _discard(target)
+        Mirror.of(workspace.cache, pack.url, access).checkout(pack.commit, target, recursive=pack.recursive)
+    return PackReport(pack.name, pack.commit, before, round(time.monotonic() - started, 3), before != pack.commit)
+
+
+def _is_at(target: Path, pack: LockedPack, access: GitAccess) -> bool:
+    if not target.exists():
+        return False
+    try:
+        # A submodule that is not there has a dash before its commit.
+        bare = pack.recursive and re.search(r"(?m)^-", access.git("submodule", "status", "--recursive", cwd=target))
+        return not bare and access.git("rev-parse", "HEAD", cwd=target).strip() == pack.commit
+    except CommandError:
+        return False
+
+
+def unchanged_packs(plan: FillPlan) -> FillReport:
+    """What there is to report where nothing was done: the commits as they are and as they would become."""
+    before = {pack.name: pack.commit for pack in plan.found}
+    rows = [PackReport(pack.name, pack.commit, before.get(pack.name), changed=before.get(pack.name) != pack.commit) for pack in plan.packs]
+    return FillReport(packs=rows)
+
+
+# --- sealing -----------------------------------------------------------------------------------------------------
+
+
+def seal(workspace: Workspace) -> tuple[str | None, bool]:
+    """Write the lock of the open release and make it the candidate; returns (id, changed).
+
+    With nothing open the candidate (or current) release is the answer. Raises ReleaseError.
+    """
+    opened = workspace.opened()
+    if opened is None:
+        lock = workspace.wanted_lock()
+        return (lock.id if lock else None), False
+    path, lock = opened
+    try:
+        filled = json.loads((path / "filled.json").read_text(encoding="utf-8"))
+        packs = [LockedPack(**{**pack, "node_types": ()}) for pack in filled["packs"]]
+        options = PythonOptions.of(filled["python"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"release {path.name} has no custom nodes and Python packages yet; run the custom_nodes role first") from error
+    code = path / "ComfyUI"
+    flags = read_flags(path, workspace.account)
+    python = str(path / "venv/bin/python")
+    with suppress(CommandError):  # some packs carry files that are no Python of this version
+        run([python, "-m", "compileall", "-q", "-j", "0", str(code)], account=workspace.account, timeout=900)
+    locked = tuple(replace(pack, node_types=tuple(declared_node_types(code / "custom_nodes" / pack.name))) for pack in packs)
+    final = replace(
+        lock,
+        python=options,
+        packs=locked,
+        flags=tuple(flags),
+        comfyui_version=read_comfyui_version(code),
+        digest=digest_of(lock.fork, options, locked),
+        created=_now(),
+    )
+    put_json(path / "release.json", final.as_dict())
+    workspace.point("candidate", path.name)
+    return path.name, True
+
+
+def read_flags(release: Path, account: Account) -> list[str]:
+    """The options that this checkout's own main.py knows. Raises ReleaseError where it does not even start."""
+    try:
+        text = run(
+            [str(release / "venv/bin/python"), "main.py", "--help"],
+            account=account,
+            cwd=release / "ComfyUI",
+            env={"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"},
+            timeout=180,
+        )
+    except CommandError as error:
+        raise ReleaseError(f"main.py of release {release.name} does not start: {error}") from error
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]*", text)))
+
+
+def read_comfyui_version(code: Path) -> str:
+    """Version that a checkout says of itself, or an empty string."""
+    for name, pattern in (("comfyui_version.py", r'__version__\s*=\s*"([^"]+)"'), ("pyproject.toml", r'(?m)^version\s*=\s*"([^"]+)"')):
+        try:
+            match = re.search(pattern, (code / name).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            continue
+        if match:
+            return match[1]
+    return ""
+
+
+def declared_node_types(pack: Path) -> list[str]:
+    """Node types that a pack says, without running it, that it brings.
+
+    Only what holds without conditions counts: a `NODE_CLASS_MAPPINGS = {…}` at the top of `__init__.py`, or of
+    the one module of the pack that `__init__.py` imports it from there.
+    """
+    return sorted(_mappings(pack / "__init__.py", depth=0))
+
+
+def _mappings(path: Path, depth: int) -> set[str]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # what the parser answers to hostile text
+        return set()
+    names: set[str] = set()
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        if any(isinstance(target, ast.Name) and target.id == "NODE_CLASS_MAPPINGS" for target in targets):
+            keys = value.keys if isinstance(value, ast.Dict) else []
+            names = {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module and depth < 3 and _brings_mappings(node):
+            base = path.parent / node.module.replace(".", "/")
+            module = base.with_name(f"{base.name}.py")
+            names = _mappings(module if module.is_file() else base / "__init__.py", depth + 1)
+    return names
+
+
+def _brings_mappings(node: ast.ImportFrom) -> bool:
+    return any(alias.name == "NODE_CLASS_MAPPINGS" and alias.asname in (None, alias.name) for alias in node.names)
+
+
+def prune(workspace: Workspace, keep: int, *, dry: bool = False) -> list[str]:
+    """Remove the oldest sealed releases beyond `keep`; never one that a link or the active state names."""
+    held = {workspace.link(name) for name in ("current", "previous", "candidate")}
+    with suppress(OSError, ValueError, AttributeError):
+        held.add(json.loads((workspace.state / "active.json").read_text(encoding="utf-8")).get("release"))
+    sealed = workspace.sealed()
+    doomed = [name for name in sealed[: max(0, len(sealed) - keep)] if name not in held]
+    for name in doomed if not dry else ():
+        # Killed in between, this must not look like a release that is still open.
+        (workspace.releases / name / "opened.json").unlink(missing_ok=True)
+        (workspace.releases / name / "release.json").unlink()
+        shutil.rmtree(workspace.releases / name)
+    return doomed
