@@ -1,0 +1,286 @@
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""From a sealed release to instances that run it and are proved to, and back if they are not.
+
+    <settings_dir>/<instance>.env     what the unit of one instance reads; EMPROPS_CONFIG_DIGEST in it tells,
+                                      in the environment of the running process, which settings that one has
+    <root>/state/active.json          the release and the settings that last passed; where a failure goes back to
+
+Private to this collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import CommandError, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import environment_line, put_json, put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state import (
+    DIGEST_VARIABLE,
+    InstanceSpec,
+    InstanceState,
+    missing_node_types,
+    read_instances,
+    strangers,
+    unit_gave_up,
+    why_not_ready,
+)
+from ansible_collections.emprops.comfyui.plugins.module_utils._release import Lock, Workspace
+from ansible_collections.emprops.comfyui.plugins.module_utils._systemd import SystemdError, journal
+
+# An instance that systemd had to start this many times again is not coming up.
+HOPELESS_RESTARTS = 2
+LOG_LINES = 20
+
+
+class ActivationError(Exception):
+    """The release is not serving; the text says what was wrong and what serves now."""
+
+
+@dataclass(frozen=True)
+class WantedInstance:
+    """One instance: where it is, and the variables of its settings file."""
+
+    name: str
+    unit: str
+    url: str
+    settings: Mapping[str, str]
+
+    @property
+    def spec(self) -> InstanceSpec:
+        return InstanceSpec(self.name, self.unit, self.url)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What shall run: one release, and each instance with its settings."""
+
+    release: str
+    instances: tuple[WantedInstance, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        rows = [{"name": one.name, "unit": one.unit, "url": one.url, "settings": dict(one.settings)} for one in self.instances]
+        return {"release": self.release, "instances": rows}
+
+    @staticmethod
+    def of(data: Mapping[str, Any]) -> Target:
+        return Target(str(data["release"]), tuple(WantedInstance(**row) for row in data["instances"]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The step from what runs to what is wanted."""
+
+    target: Target
+    current: str | None
+    # Why an instance must be started anew, by name; one that runs what is wanted is not in it.
+    restarts: Mapping[str, str] = field(default_factory=dict)
+    states: Sequence[InstanceState] = ()
+
+    @property
+    def changed(self) -> bool:
+        return self.current != self.target.release or bool(self.restarts)
+
+    @property
+    def diff(self) -> dict[str, Any]:
+        return {
+            "before": {"release": self.current},
+            "after": {"release": self.target.release, "restarts": dict(self.restarts)},
+        }
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Where releases and settings of one machine are, and how long its instances may take."""
+
+    workspace: Workspace
+    settings_dir: Path
+    # Files that the unit reads besides the settings; when their content changes, instances must be started anew.
+    digest_files: tuple[Path, ...] = ()
+    ready_seconds: float = 600
+    missing_node_types: str = "fail"
+
+    def plan(self, release: str, instances: Sequence[WantedInstance]) -> Plan:
+        """Look at the running processes themselves and say which must be started anew.
+
+        Raises ActivationError for arguments that the release's own main.py does not know.
+        """
+        target = Target(release, tuple(instances))
+        lock = self.workspace.lock_of(release)
+        if lock:
+            check_flags(lock, target.instances)
+        states = read_instances([one.spec for one in instances])
+        restarts = {}
+        for one, state in zip(target.instances, states, strict=True):
+            reason = self._why_restart(release, one, state)
+            if reason:
+                restarts[one.name] = reason
+        return Plan(target, self.workspace.link("current"), restarts, states)
+
+    def _why_restart(self, release: str, one: WantedInstance, state: InstanceState) -> str | None:
+        if not state.pid:
+            return "it does not run"
+        if state.release != release:
+            return f"it runs release {state.release}"
+        if state.config_digest != self._digest(one):
+            return "its settings changed"
+        return None
+
+    def apply(self, plan: Plan) -> tuple[list[InstanceState], list[str]]:
+        """Switch, start anew, wait, check; returns the states and warnings.
+
+        Raises ActivationError; what served before serves again by then, or the text says that it does not.
+        """
+        self._refuse_taken_ports(plan)
+        proved = self._proved()
+        if plan.changed:
+            try:
+                self._switch(plan.target, plan.restarts)
+            except (ActivationError, OSError) as error:
+                raise ActivationError(f"{error}\n{self._go_back(plan.target, proved)}") from error
+        states, problems, warnings = self._wait(plan.target)
+        if problems and plan.changed:
+            raise ActivationError("\n".join([*problems, self._go_back(plan.target, proved)]))
+        if problems:
+            raise ActivationError("\n".join(problems))
+        if proved != plan.target:
+            if proved and proved.release != plan.target.release and self.workspace.lock_of(proved.release):
+                self.workspace.point("previous", proved.release)
+            put_json(self._state_file, plan.target.as_dict())
+        return states, warnings
+
+    @property
+    def _state_file(self) -> Path:
+        return self.workspace.state / "active.json"
+
+    def _proved(self) -> Target | None:
+        try:
+            return Target.of(json.loads(self._state_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _refuse_taken_ports(self, plan: Plan) -> None:
+        taken = [
+            f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, strangers(state)))}; it was left alone"
+            for state in plan.states
+            if strangers(state)
+        ]
+        if taken:
+            raise ActivationError("\n".join(taken))
+
+    def _digest(self, one: WantedInstance) -> str:
+        digest = hashlib.sha256(json.dumps(dict(one.settings), sort_keys=True).encode())
+        for path in self.digest_files:
+            digest.update(b"\0" + (path.read_bytes() if path.is_file() else b""))
+        return digest.hexdigest()[:16]
+
+    def _switch(self, target: Target, names: Iterable[str]) -> None:
+        for one in target.instances:
+            settings = {**one.settings, DIGEST_VARIABLE.decode(): self._digest(one)}
+            text = "".join(environment_line(key, str(value)) for key, value in sorted(settings.items()))
+            put_text(self.settings_dir / f"{one.name}.env", text)
+        self.workspace.point("current", target.release)
+        units = [one.unit for one in target.instances if one.name in set(names)]
+        if not units:
+            return
+        with suppress(CommandError):  # units that are not loaded have nothing to reset
+            # A unit that gave up before counts its attempts from zero again.
+            run(["systemctl", "reset-failed", "--", *units], timeout=60)
+        try:
+            run(["systemctl", "restart", "--no-block", "--", *units], timeout=60)
+        except CommandError as error:
+            raise ActivationError(f"cannot start the instances: {error}") from error
+
+    def _wait(self, target: Target) -> tuple[list[InstanceState], list[str], list[str]]:
+        """Wait until all are ready, or one is past hope, or time is up; then say what is wrong."""
+        lock = self.workspace.lock_of(target.release)
+        deadline = time.monotonic() + self.ready_seconds
+        fewest: dict[str, int] = {}
+        while True:
+            states = read_instances([one.spec for one in target.instances])
+            waiting = [state for state in states if why_not_ready(state) or state.release != target.release]
+            for state in states:
+                count = state.unit.n_restarts if state.unit else 0
+                fewest[state.spec.name] = min(count, fewest.get(state.spec.name, count))
+            if not waiting or any(_is_hopeless(state, fewest[state.spec.name]) for state in waiting) or time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        problems = [f"{state.spec.name} is not ready: {self._reason(state, target.release)}" for state in waiting]
+        warnings: list[str] = []
+        for state in states:
+            if state not in waiting and lock:
+                failed, missing = judge_packs(state, lock)
+                problems += failed
+                (problems if self.missing_node_types == "fail" else warnings).extend(missing)
+        return states, list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+
+    def _reason(self, state: InstanceState, release: str) -> str:
+        reason = why_not_ready(state) or f"it runs release {state.release}, not {release}"
+        return f"{reason}{_last_words(state)}"
+
+    def _go_back(self, failed: Target, proved: Target | None) -> str:
+        """Bring back what passed last and say how that went."""
+        if proved is None or self.workspace.lock_of(proved.release) is None:
+            return f"Nothing served before on this machine, so release {failed.release} was left as it is, to be looked at."
+        if proved == failed:
+            return f"Release {proved.release} is also what passed last, so there is nothing to go back to."
+        wanted = Target(proved.release, tuple(one for one in proved.instances if one.name in {each.name for each in failed.instances}))
+        try:
+            plan = self.plan(wanted.release, wanted.instances)
+            self._switch(wanted, plan.restarts)
+        except (ActivationError, OSError) as error:
+            return f"Going back to release {proved.release} failed: {error}"
+        states, problems, _warnings = self._wait(wanted)
+        if problems:
+            return f"Went back to release {proved.release}, which does not serve either: {'; '.join(problems)}"
+        serving = ", ".join(f"{state.spec.name} on port {state.port}" for state in states)
+        return f"Went back to release {proved.release}; it serves again: {serving}."
+
+
+def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:
+    """Refuse what main.py would end at with exit status 2. Raises ActivationError."""
+    for one in instances:
+        flags = [word.partition("=")[0] for word in one.settings.get("COMFYUI_ARGS", "").split() if word.startswith("--")]
+        unknown = [flag for flag in flags if flag not in lock.flags]
+        if unknown:
+            near = sorted({name for flag in unknown for name in difflib.get_close_matches(flag, lock.flags, 3)})
+            hint = f"; it does know {', '.join(near)}" if near else ""
+            raise ActivationError(f"main.py of release {lock.id} (ComfyUI {lock.comfyui_version}) does not know {', '.join(unknown)}{hint}")
+
+
+def _is_hopeless(state: InstanceState, restarts_before: int) -> bool:
+    again = state.unit.n_restarts - restarts_before if state.unit else 0
+    return unit_gave_up(state) or again >= HOPELESS_RESTARTS or bool(strangers(state))
+
+
+def _last_words(state: InstanceState) -> str:
+    try:
+        text = journal(unit=state.spec.unit, lines=LOG_LINES).strip()
+    except SystemdError:
+        return ""
+    return "\n" + "\n".join(f"    {line}" for line in text.splitlines()) if text else ""
+
+
+def judge_packs(state: InstanceState, lock: Lock) -> tuple[list[str], list[str]]:
+    """What a ready instance says against the packs of its release: imports that failed, node types that are missing."""
+    packs = {pack.name: pack for pack in lock.packs}
+    broken: dict[str, str] = {}
+    for failure in state.failed_imports or ():
+        if failure.pack in packs:
+            shown = "\n".join(f"    {line}" for line in failure.traceback.strip().splitlines()[-30:])
+            broken[failure.pack] = f"the pack {failure.pack} could not be imported: {failure.error}\n{shown}".rstrip()
+    missing = []
+    for name, pack in packs.items():
+        absent = missing_node_types(state, pack.node_types) if name not in broken else []
+        if absent:
+            missing.append(f"the pack {name} should bring node types that the running program does not have: {', '.join(absent)}")
+    return list(broken.values()), missing
+
