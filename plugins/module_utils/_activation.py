@@ -206,14 +206,15 @@ class Activation:
         fewest: dict[str, int] = {}
         while True:
             states = read_instances([one.spec for one in target.instances])
-            waiting = [state for state in states if why_not_ready(state) or state.release != target.release]
+            waits = [self._why_wait(target.release, one, state) for one, state in zip(target.instances, states, strict=True)]
+            waiting = [state for state, why in zip(states, waits, strict=True) if why]
             for state in states:
                 count = state.unit.n_restarts if state.unit else 0
                 fewest[state.spec.name] = min(count, fewest.get(state.spec.name, count))
             if not waiting or any(_is_hopeless(state, fewest[state.spec.name]) for state in waiting) or time.monotonic() > deadline:
                 break
             time.sleep(1)
-        problems = [f"{state.spec.name} is not ready: {self._reason(state, target.release)}" for state in waiting]
+        problems = [f"{state.spec.name} is not ready: {why}{_last_words(state)}" for state, why in zip(states, waits, strict=True) if why]
         warnings: list[str] = []
         for state in states:
             if state not in waiting and lock:
@@ -222,9 +223,13 @@ class Activation:
                 (problems if self.missing_node_types == "fail" else warnings).extend(missing)
         return states, list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
 
-    def _reason(self, state: InstanceState, release: str) -> str:
-        reason = why_not_ready(state) or f"it runs release {state.release}, not {release}"
-        return f"{reason}{_last_words(state)}"
+    def _why_wait(self, release: str, one: WantedInstance, state: InstanceState) -> str | None:
+        """Ready is not enough: for a moment after the restart was ordered, what answers is still the old process."""
+        if reason := why_not_ready(state):
+            return reason
+        if state.release != release:
+            return f"it runs release {state.release}, not {release}"
+        return "it runs with other settings" if state.config_digest != self._digest(one) else None
 
     def _go_back(self, failed: Target, proved: Target | None) -> str:
         """Bring back what passed last and say how that went."""

@@ -101,6 +101,8 @@ class Lock:
 
     @staticmethod
     def of(data: dict[str, Any]) -> Lock:
+        if not isinstance(data, dict):
+            raise TypeError("it holds no object")
         values = {key: value for key, value in data.items() if key != "format"}
         packs = tuple(LockedPack(**{**pack, "node_types": tuple(pack["node_types"])}) for pack in values["packs"])
         return Lock(
@@ -589,7 +591,7 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
         python=options,
         packs=locked,
         flags=tuple(flags),
-        comfyui_version=read_comfyui_version(code),
+        comfyui_version=read_comfyui_version(code) or lock.fork.commit[:12],
         digest=digest_of(lock.fork, options, locked),
         created=_now(),
     )

@@ -22,7 +22,7 @@ options:
     type: path
     default: /workspace
   manifest_file:
-    description: Manifest on the machine, C({"custom_nodes": [...]}).
+    description: Manifest on the machine, an object whose C(custom_nodes) is the list of packs.
     type: path
   packs:
     description: Packs in the same shape, added to those of O(manifest_file); one of the same name replaces it.
