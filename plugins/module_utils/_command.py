@@ -33,6 +33,15 @@ class CommandError(Exception):
         self.output = output
 
 
+def account_exists(name: str | None) -> bool:
+    """Whether an account is there; not so on a new machine that check mode looks at."""
+    try:
+        Account.named(name)
+    except CommandError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Account:
     """Who runs a program. Root drops to it; anyone else can only run as themselves."""

@@ -228,7 +228,11 @@ class Mirror:
             raise GitError(f"cannot check out {commit} of {self.url}: {error}") from error
         if found != commit:
             raise GitError(f"{self.url} was asked for {commit} and gave {found}")
-        _refuse_links_out(partial, self.url)
+        try:
+            _refuse_links_out(partial, self.url)
+        except GitError:
+            shutil.rmtree(partial)
+            raise
         partial.rename(target)
 
     def _prepare(self) -> None:

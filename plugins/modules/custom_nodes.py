@@ -117,7 +117,7 @@ unset:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, account_exists
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError
 from ansible_collections.emprops.comfyui.plugins.module_utils._git_options import GIT_OPTION, git_access
@@ -157,6 +157,8 @@ def main():
         supports_check_mode=True,
     )
     options = module.params
+    if module.check_mode and not account_exists(options["account"]):
+        module.exit_json(changed=True, packs=[], release=None, seconds={}, unset=[])  # a new machine
     try:
         account = Account.named(options["account"])
         access = git_access(options["git"], account)

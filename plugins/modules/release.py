@@ -193,7 +193,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.emprops.comfyui.plugins.module_utils._activation import Activation, ActivationError, WantedInstance
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, account_exists
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError, clean_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._git_options import GIT_OPTION, git_access
 from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state import InstanceStateError, to_result
@@ -304,6 +304,9 @@ def main():
         supports_check_mode=True,
     )
     options = module.params
+    if module.check_mode and not account_exists(options["account"]):
+        # A new machine: nothing is there to compare with, and git to ask may be missing too.
+        module.exit_json(changed=options["state"] != "pruned", release=None)
     try:
         workspace = Workspace(Path(options["root"]), Account.named(options["account"]))
         with workspace.exclusive(options["wait_seconds"], dry=module.check_mode):
