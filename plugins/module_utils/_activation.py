@@ -38,6 +38,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._systemd import Sy
 
 # An instance that systemd had to start this many times again is not coming up.
 HOPELESS_RESTARTS = 2
+# A process that is just ending may still hold its port and no longer show whose it is, so one look proves nothing.
+PATIENCE_LOOKS = 4
 LOG_LINES = 20
 
 
@@ -83,7 +85,6 @@ class Plan:
     current: str | None
     # Why an instance must be started anew, by name; one that runs what is wanted is not in it.
     restarts: Mapping[str, str] = field(default_factory=dict)
-    states: Sequence[InstanceState] = ()
 
     @property
     def changed(self) -> bool:
@@ -123,7 +124,7 @@ class Activation:
             reason = self._why_restart(release, one, state)
             if reason:
                 restarts[one.name] = reason
-        return Plan(target, self.workspace.link("current"), restarts, states)
+        return Plan(target, self.workspace.link("current"), restarts)
 
     def _why_restart(self, release: str, one: WantedInstance, state: InstanceState) -> str | None:
         if not state.pid:
@@ -139,7 +140,7 @@ class Activation:
 
         Raises ActivationError; what served before serves again by then, or the text says that it does not.
         """
-        self._refuse_taken_ports(plan)
+        self._refuse_taken_ports(plan.target)
         proved = self._proved()
         if plan.changed:
             try:
@@ -167,14 +168,15 @@ class Activation:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _refuse_taken_ports(self, plan: Plan) -> None:
-        taken = [
-            f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, strangers(state)))}; it was left alone"
-            for state in plan.states
-            if strangers(state)
-        ]
-        if taken:
-            raise ActivationError("\n".join(taken))
+    def _refuse_taken_ports(self, target: Target) -> None:
+        for look in range(PATIENCE_LOOKS):
+            states = [state for state in read_instances([one.spec for one in target.instances]) if strangers(state)]
+            if not states:
+                return
+            if look < PATIENCE_LOOKS - 1:
+                time.sleep(1)
+        taken = [f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, strangers(state)))}" for state in states]
+        raise ActivationError("\n".join(f"{line}; it was left alone" for line in taken))
 
     def _digest(self, one: WantedInstance) -> str:
         digest = hashlib.sha256(json.dumps(dict(one.settings), sort_keys=True).encode())
@@ -204,6 +206,7 @@ class Activation:
         lock = self.workspace.lock_of(target.release)
         deadline = time.monotonic() + self.ready_seconds
         fewest: dict[str, int] = {}
+        blocked: dict[str, int] = {}
         while True:
             states = read_instances([one.spec for one in target.instances])
             waits = [self._why_wait(target.release, one, state) for one, state in zip(target.instances, states, strict=True)]
@@ -211,7 +214,11 @@ class Activation:
             for state in states:
                 count = state.unit.n_restarts if state.unit else 0
                 fewest[state.spec.name] = min(count, fewest.get(state.spec.name, count))
-            if not waiting or any(_is_hopeless(state, fewest[state.spec.name]) for state in waiting) or time.monotonic() > deadline:
+                blocked[state.spec.name] = blocked.get(state.spec.name, 0) + 1 if strangers(state) else 0
+            hopeless = [
+                state for state in waiting if _is_hopeless(state, fewest[state.spec.name]) or blocked[state.spec.name] >= PATIENCE_LOOKS
+            ]
+            if not waiting or hopeless or time.monotonic() > deadline:
                 break
             time.sleep(1)
         problems = [f"{state.spec.name} is not ready: {why}{_last_words(state)}" for state, why in zip(states, waits, strict=True) if why]
@@ -263,7 +270,7 @@ def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:
 
 def _is_hopeless(state: InstanceState, restarts_before: int) -> bool:
     again = state.unit.n_restarts - restarts_before if state.unit else 0
-    return unit_gave_up(state) or again >= HOPELESS_RESTARTS or bool(strangers(state))
+    return unit_gave_up(state) or again >= HOPELESS_RESTARTS
 
 
 def _last_words(state: InstanceState) -> str:

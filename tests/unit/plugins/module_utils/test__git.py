@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,11 +189,11 @@ def test_a_protocol_that_is_not_allowed_is_refused_by_git_itself(origin):
         list_refs(origin("a", {"x": ""}).url, GitAccess())
 
 
-def test_hooks_and_settings_of_the_machines_user_are_not_used(origin, access, cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+def test_hooks_and_settings_of_the_account_are_not_used(origin, account, cache, tmp_path):
     (tmp_path / ".gitconfig").write_text(f'[url "file:///nonexistent/"]\n  insteadOf = file://\n[core]\n  hooksPath = {tmp_path}\n')
     (tmp_path / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path}/evil\n")
     (tmp_path / "post-checkout").chmod(0o755)
+    access = GitAccess(replace(account, home=str(tmp_path)), ("file",))
     repository = origin("a", {"x": "1"})
     Mirror.of(cache, repository.url, access).checkout(repository.git("rev-parse", "HEAD"), tmp_path / "a")
     assert not (tmp_path / "evil").exists()

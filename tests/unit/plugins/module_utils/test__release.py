@@ -381,10 +381,12 @@ def test_contradictory_packs_are_named_what_served_stays_and_the_next_run_goes_o
 # --- killed in between ---
 
 
-def test_killed_while_opening_the_next_run_starts_over(machine):
-    _plan, path = machine.open()
+def test_killed_while_opening_the_next_run_starts_over_at_the_same_commit(machine, fork):
+    before, path = machine.open()
     (path / "opened.json").unlink()
+    fork.commit({"new": ""})
     plan, again = machine.open()
+    assert plan.fork == before.fork
     assert plan.changed and again.is_dir() and (again / "opened.json").is_file()
     assert [one.name for one in machine.workspace.unsealed()] == [again.name]
 
@@ -426,11 +428,12 @@ def test_killed_while_a_pack_was_replaced_the_next_run_does_not_take_the_rest_fo
     class Killed(BaseException):
         pass
 
+    rest = shutil.rmtree
+
     def rmtree(folder, **_options):
-        for one in sorted(Path(folder).rglob("*")):  # .git first
-            if one.is_file():
-                one.unlink()
-                raise Killed
+        if Path(folder, ".git").is_dir():
+            rest(Path(folder, ".git"))
+            raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(shutil, "rmtree", rmtree)
@@ -455,6 +458,15 @@ def test_killed_while_filling_nothing_can_be_sealed(machine):
     machine.fill()
     (path / "filled.json").write_text("{")
     with pytest.raises(ReleaseError, match=f"release {path.name} has no custom nodes and Python packages yet"):
+        seal(machine.workspace)
+
+
+def test_a_filling_that_failed_undoes_the_one_before(machine, origin):
+    machine.open()
+    machine.fill()
+    with pytest.raises(PythonEnvError):
+        machine.fill(pack_of(origin("a", {"requirements.txt": "no_such_package\n"})))
+    with pytest.raises(ReleaseError, match="has no custom nodes and Python packages yet"):
         seal(machine.workspace)
 
 
