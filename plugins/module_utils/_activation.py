@@ -33,6 +33,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state im
     unit_gave_up,
     why_not_ready,
 )
+from ansible_collections.emprops.comfyui.plugins.module_utils._ports import Listener
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import Lock, Workspace
 from ansible_collections.emprops.comfyui.plugins.module_utils._systemd import SystemdError, journal
 
@@ -140,7 +141,7 @@ class Activation:
 
         Raises ActivationError; what served before serves again by then, or the text says that it does not.
         """
-        self._refuse_taken_ports(plan.target)
+        self._refuse_taken_ports(plan)
         proved = self._proved()
         if plan.changed:
             try:
@@ -168,14 +169,18 @@ class Activation:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _refuse_taken_ports(self, target: Target) -> None:
+    def _refuse_taken_ports(self, plan: Plan) -> None:
+        # Where the base port moves, one instance holds the port of another until both are started anew.
+        moving = [one for one in plan.target.instances if one.name in plan.restarts]
+        taken: list[str] = []
         for look in range(PATIENCE_LOOKS):
-            states = [state for state in read_instances([one.spec for one in target.instances]) if strangers(state)]
-            if not states:
+            states = read_instances([one.spec for one in plan.target.instances])
+            held = [(state, _foreigners(state, moving)) for state in states]
+            taken = [f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, who))}" for state, who in held if who]
+            if not taken:
                 return
             if look < PATIENCE_LOOKS - 1:
                 time.sleep(1)
-        taken = [f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, strangers(state)))}" for state in states]
         raise ActivationError("\n".join(f"{line}; it was left alone" for line in taken))
 
     def _digest(self, one: WantedInstance) -> str:
@@ -193,10 +198,14 @@ class Activation:
         units = [one.unit for one in target.instances if one.name in set(names)]
         if not units:
             return
+        # A run that ended after it wrote units and before systemd read them would leave that undone for good.
+        with suppress(CommandError):  # it also fails at what others have written wrong
+            run(["systemd-tmpfiles", "--create", f"--prefix={self.workspace.root}"], timeout=60)
         with suppress(CommandError):  # units that are not loaded have nothing to reset
             # A unit that gave up before counts its attempts from zero again.
             run(["systemctl", "reset-failed", "--", *units], timeout=60)
         try:
+            run(["systemctl", "daemon-reload"], timeout=120)
             run(["systemctl", "restart", "--no-block", "--", *units], timeout=60)
         except CommandError as error:
             raise ActivationError(f"cannot start the instances: {error}") from error
@@ -214,7 +223,7 @@ class Activation:
             for state in states:
                 count = state.unit.n_restarts if state.unit else 0
                 fewest[state.spec.name] = min(count, fewest.get(state.spec.name, count))
-                blocked[state.spec.name] = blocked.get(state.spec.name, 0) + 1 if strangers(state) else 0
+                blocked[state.spec.name] = blocked.get(state.spec.name, 0) + 1 if _foreigners(state, target.instances) else 0
             hopeless = [
                 state for state in waiting if _is_hopeless(state, fewest[state.spec.name]) or blocked[state.spec.name] >= PATIENCE_LOOKS
             ]
@@ -266,6 +275,12 @@ def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:
             near = sorted({name for flag in unknown for name in difflib.get_close_matches(flag, lock.flags, 3)})
             hint = f"; it does know {', '.join(near)}" if near else ""
             raise ActivationError(f"main.py of release {lock.id} (ComfyUI {lock.comfyui_version}) does not know {', '.join(unknown)}{hint}")
+
+
+def _foreigners(state: InstanceState, ours: Sequence[WantedInstance]) -> list[Listener]:
+    """Who holds the instance's port and is no part of any of these."""
+    units = {one.unit for one in ours}
+    return [listener for listener in strangers(state) if listener.cgroup_unit not in units]
 
 
 def _is_hopeless(state: InstanceState, restarts_before: int) -> bool:

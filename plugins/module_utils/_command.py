@@ -84,7 +84,8 @@ def run(
     try:
         process = subprocess.Popen(
             list(argv),
-            cwd=cwd,
+            # Where a login happens to begin may be closed to the account, and may hold configuration of somebody else's.
+            cwd=cwd or "/",
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

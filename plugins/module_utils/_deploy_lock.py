@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -68,8 +69,11 @@ def hold(state: Path, run: Run, *, wait: float, gone: Run | None = None) -> None
             time.sleep(min(1, max(0.05, deadline - time.monotonic())))
             continue
         # Written aside and linked: whoever links first has it, and nobody ever reads half a file.
-        partial = path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        partial.write_text(json.dumps(asdict(run)) + "\n", encoding="utf-8")
+        partial = path.with_name(f".{FILE_NAME}.{threading.get_native_id()}")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(run)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # an empty one after a power cut would need somebody to remove it
         try:
             os.link(partial, path)
         except FileExistsError:

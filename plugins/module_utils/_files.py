@@ -35,6 +35,11 @@ def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> 
     return True
 
 
+def put_json(path: Path, data: Any) -> bool:
+    """The same for a value as JSON."""
+    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
 def read_text(path: Path) -> str:
     """What a file holds; nothing where there is none."""
     try:
@@ -43,12 +48,16 @@ def read_text(path: Path) -> str:
         return ""
 
 
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Make a folder an account's. Never through a link, which that account may have put there. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(handle, uid, gid)
+    finally:
+        os.close(handle)
+
+
 def environment_line(name: str, value: str) -> str:
     """One line of a systemd EnvironmentFile; systemd evaluates nothing in it, but it reads backslashes and quotes."""
     escape = str.maketrans({"\\": "\\\\", '"': '\\"', "$": "\\$", "`": "\\`"})
     return f'{name}="{value.translate(escape)}"\n'
-
-
-def put_json(path: Path, data: Any) -> bool:
-    """The same for a value as JSON."""
-    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")

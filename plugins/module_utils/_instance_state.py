@@ -112,20 +112,12 @@ def answers(state: InstanceState) -> bool:
     return state.comfyui_version is not None and state.node_types is not None
 
 
-def runs_release(state: InstanceState, release: str) -> bool:
-    return state.release == release
-
-
 def is_idle(state: InstanceState) -> bool:
     return state.queue_running == 0 and state.queue_pending == 0
 
 
 def missing_node_types(state: InstanceState, wanted: Iterable[str]) -> list[str]:
     return sorted(set(wanted) - set(state.node_types or {}))
-
-
-def imports_are_clean(state: InstanceState) -> bool:
-    return state.failed_imports == ()
 
 
 def why_not_ready(state: InstanceState) -> str | None:

@@ -387,8 +387,13 @@ def _make_directories(store: Path, directory: Path, uid: int, gid: int) -> None:
             place.mkdir()
         except FileExistsError:
             continue
-        place.chmod(0o755)
-        os.chown(place, uid, gid)
+        # Not by its path, which the owner of the folder above could make lead elsewhere by now.
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(handle, 0o755)
+            os.fchown(handle, uid, gid)
+        finally:
+            os.close(handle)
 
 
 def _begun(wanted: WantedModel) -> int:

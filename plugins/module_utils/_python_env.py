@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     Account,
@@ -27,7 +28,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     package_index_environment,
     run,
 )
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import give, put_text
 
 # Moved together or not at all, and by the operator or the fork alone.
 TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchsde", "xformers", "triton")
@@ -54,7 +55,13 @@ class PythonOptions:
 
     @staticmethod
     def of(values: dict[str, Any]) -> PythonOptions:
-        """From a module's parameters or a lock; lists become tuples, unknown keys are refused by name."""
+        """From a module's parameters or a lock; lists become tuples.
+
+        Raises PythonEnvError for an index with a password: the options stand in the lock, which everybody may read.
+        """
+        for name in ("index_url", "torch_index_url"):
+            if "@" in urlsplit(values.get(name) or "").netloc:
+                raise PythonEnvError(f"{name} holds a user name or password; put it into the machine's pip or uv configuration instead")
         plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value or "" for key, value in values.items()}
         return PythonOptions(**plain)
 
@@ -126,6 +133,8 @@ class PythonEnv:
         uv = ensure_uv(self.cache / "tools", self.options.uv_version, self.account, self.index_environment)
         folder = self.release / "requirements"
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_symlink():
+            folder.unlink()
         _make_dir(folder, self.account)
         asked = [read_requirements(fork), *(read_requirements(pack) for pack in packs)]
         files = [_write(folder / _file_name(number, each.source), each.lines) for number, each in enumerate(asked)]
@@ -154,14 +163,21 @@ class PythonEnv:
         except PythonEnvError as error:
             raise PythonEnvError(explain_conflict(str(error), asked)) from error
 
+    def _index_environment(self) -> dict[str, str]:
+        """The machine's indexes and, before them, those of the options."""
+        environment = dict(self.index_environment)
+        if self.options.index_url:
+            environment["UV_DEFAULT_INDEX"] = self.options.index_url
+        if self.options.torch_index_url:
+            environment["UV_INDEX"] = f"{self.options.torch_index_url} {environment.get('UV_INDEX', '')}".strip()
+        return environment
+
     def _index_arguments(self) -> list[str]:
         options = self.options
         arguments: list[str] = []
-        if options.index_url:
-            arguments += ["--default-index", options.index_url]
         if options.torch_index_url:
             # That index also carries old copies of common packages, so the best version of all indexes counts.
-            arguments += ["--index", options.torch_index_url, "--index-strategy", "unsafe-best-match"]
+            arguments += ["--index-strategy", "unsafe-best-match"]
         if options.torch_wheels_dir:
             arguments += ["--find-links", options.torch_wheels_dir]
         if options.exclude_newer:
@@ -170,7 +186,7 @@ class PythonEnv:
 
     def _uv(self, uv: Path, *arguments: str, cwd: Path | None = None) -> str:
         environment = {
-            **self.index_environment,
+            **self._index_environment(),
             "UV_CACHE_DIR": str(self.cache / "uv"),
             "UV_NO_PROGRESS": "1",
             "UV_NATIVE_TLS": "1",
@@ -211,7 +227,7 @@ def ensure_uv(tools: Path, version: str, account: Account, index_environment: di
         environment["PIP_INDEX_URL"] = index_environment["UV_DEFAULT_INDEX"]
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         if os.geteuid() == 0:
-            os.chown(scratch, account.uid, account.gid)
+            give(Path(scratch), account.uid, account.gid)
         try:
             run(["python3", "-m", "venv", f"{scratch}/venv"], account=account, timeout=120)
             run([f"{scratch}/venv/bin/pip", "install", "--quiet", f"uv=={version}"], account=account, env=environment, timeout=600)
@@ -284,7 +300,7 @@ def _make_dir(path: Path, account: Account) -> None:
         return
     path.mkdir(parents=True, exist_ok=True, mode=0o755)
     if os.geteuid() == 0:
-        os.chown(path, account.uid, account.gid)
+        give(path, account.uid, account.gid)
 
 
 def _write(path: Path, lines: Iterable[str]) -> Path:

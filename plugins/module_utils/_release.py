@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_json
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import give, put_json
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
@@ -345,10 +345,15 @@ def drop_unsealed(workspace: Workspace) -> None:
 
 
 def _new_release(workspace: Workspace) -> Path:
-    for folder in (workspace.releases, workspace.cache, workspace.cache / "git"):
+    account = workspace.account
+    for folder in (workspace.releases, workspace.cache):
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            os.chown(folder, workspace.account.uid, workspace.account.gid)
+            os.chown(folder, account.uid, account.gid)
+    # Below a folder that is the account's, what looks like ours may be a link of its making.
+    (workspace.cache / "git").mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        give(workspace.cache / "git", account.uid, account.gid)
     name = stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     number = 2
     while (workspace.releases / name).exists():
@@ -356,7 +361,7 @@ def _new_release(workspace: Workspace) -> Path:
     path = workspace.releases / name
     path.mkdir(mode=0o755)
     if os.geteuid() == 0:
-        os.chown(path, workspace.account.uid, workspace.account.gid)
+        give(path, account.uid, account.gid)
     return path
 
 
@@ -595,6 +600,8 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
         digest=digest_of(lock.fork, options, locked),
         created=_now(),
     )
+    # After a power cut the lock must not vouch for files that never reached the disk.
+    run(["sync", "--file-system", str(path)], timeout=900)
     put_json(path / "release.json", final.as_dict())
     workspace.point("candidate", path.name)
     return path.name, True

@@ -321,9 +321,10 @@ class Shared:
         if dry:
             yield
             return
-        for folder in (self.cache, self.cache / "git", self.path):
-            folder.mkdir(parents=True, exist_ok=True)
-            give_folder(folder, ".", self.account)
+        # What is below a folder that is the account's may be a link of its making.
+        for root, name in ((self.cache, "."), (self.cache, "git"), (self.path, ".")):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            give_folder(root, name, self.account)
         path = self.cache / "shared.lock"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:

@@ -78,10 +78,6 @@ def read_units(names: Iterable[str]) -> dict[str, UnitState]:
     return {name: states[full] for name, full in wanted.items()}
 
 
-def read_unit(name: str) -> UnitState:
-    return read_units([name])[name]
-
-
 def parse_units(names: list[str], text: str) -> dict[str, UnitState]:
     """`systemctl show` prints one block per unit, in the order asked, with an empty line between."""
     blocks = [block for block in re.split(r"\n\s*\n", text.strip()) if block]
@@ -123,10 +119,6 @@ def unit_of(pid: int, proc: Path = PROC) -> str | None:
         if unit is not None:
             return unit
     return None
-
-
-def is_ours(pid: int, unit_prefix: str, proc: Path = PROC) -> bool:
-    return (unit_of(pid, proc) or "").startswith(unit_prefix)
 
 
 def _cgroups(pid: int, proc: Path) -> dict[str, str]:

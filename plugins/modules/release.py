@@ -235,7 +235,8 @@ def _active(workspace, options, check_mode):
     if release is None or workspace.lock_of(release) is None:
         if check_mode:
             return {"changed": True, "release": None, "restarts": {}}
-        raise ReleaseError(f"there is no sealed release {release or ''} in {workspace.releases} to activate")
+        named = f"sealed release {release}" if release else "sealed release (the comfyui_fork and custom_nodes roles make one)"
+        raise ReleaseError(f"there is no {named} in {workspace.releases} to activate")
     activation = Activation(
         workspace,
         Path(options["settings_dir"]),

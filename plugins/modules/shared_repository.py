@@ -105,7 +105,7 @@ version:
   returned: success
 manifest:
   description: Path of the manifest.
-  type: path
+  type: str
   returned: success
   sample: /workspace/shared/config_nodes.json
 packs:
@@ -124,12 +124,12 @@ static_models:
 workflows:
   description: Paths of the workflows.
   type: list
-  elements: path
+  elements: str
   returned: success
   sample: [/workspace/shared/workflows/Red square.json]
 saved:
   description: Folder with the files that gave way because of O(discard_changes).
-  type: path
+  type: str
   returned: when there were any
 warnings:
   description: Oddities in the files that do not keep them from being used, such as a workflow that is not JSON.

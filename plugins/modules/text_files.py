@@ -82,8 +82,8 @@ def main():
     written, diff = [], []
     for file in module.params["files"]:
         path = Path(file["path"])
-        before = read_text(path)
         try:
+            before = read_text(path)
             changed = put_text(path, file["content"], mode=int(file["mode"], 8), dry=module.check_mode)
         except (OSError, ValueError) as error:
             module.fail_json(msg=f"cannot write {path}: {error}", written=written)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -129,3 +131,16 @@ def test_old_outputs_are_removed_when_that_is_asked_for(machine, world):
     assert machine.file("/workspace/comfyui_gpu0/output/new.png").exists
     assert play("--tags", "comfyui_instances").code == 0
     assert not machine.service("comfyui-clean.timer").is_running
+
+
+def test_the_shared_repository_can_also_come_over_http_with_a_token(machine, sandbox):
+    token = Path(sandbox["token_file"]).read_text(encoding="utf-8").strip()
+    over_http = {"emprops_shared_repository": "http://outside.test/private/shared.git", "emprops_shared_token": token}
+    outcome = play("--tags", "emprops_shared", "-vvv", **over_http)
+    assert outcome.code == 0, outcome.output
+    assert token not in outcome.output.replace(json.dumps(over_http)[1:-1], "")
+    assert machine.run("grep -rlF -- %s /workspace/shared /workspace/state /etc", token).stdout == ""
+    refused = play("--tags", "emprops_shared", **{**over_http, "emprops_shared_token": "wrong"}, emprops_shared_update=True)
+    assert refused.code != 0
+    assert "private/shared.git" in refused.plain
+    assert play("--tags", "emprops_shared").code == 0

@@ -23,5 +23,5 @@ def test_a_key_gets_the_line_breaks_that_ssh_wants(text):
 def test_the_table_of_the_defaults_is_one_that_comfyui_can_use():
     table = yaml.safe_load((ROLE / "defaults/main.yml").read_text())["emprops_shared_model_paths"]
     paths = yaml.safe_load(render_model_paths(table, "/workspace/shared"))["comfyui"]
-    assert paths["clip"].splitlines()[-1] == paths["text_encoders"].splitlines()[-1] == "models/text_encoders"
+    assert paths["clip"].splitlines()[-1] == paths["text_encoders"].splitlines()[-1] == "text_encoders"
     assert all(isinstance(value, str) for name, value in paths.items() if name != "is_default")

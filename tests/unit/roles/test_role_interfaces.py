@@ -34,6 +34,13 @@ def test_an_option_without_a_default_is_still_listed_among_the_defaults(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_default_has_its_line_of_meaning(role):
+    lines = (role / "defaults/main.yml").read_text(encoding="utf-8").splitlines()
+    bare = [line for above, line in zip(lines, lines[1:], strict=False) if re.match(r"\w+:", line) and not above.startswith("# ")]
+    assert bare == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_every_variable_carries_the_name_of_its_role(role):
     names = [*_load(role / "defaults/main.yml"), *_load(role / "vars/main.yml")]
     assert [name for name in names if not re.match(rf"(__)?{role.name}_", name)] == []

@@ -49,10 +49,14 @@ class Machine:
         self.node_types = {"Demo": "custom_nodes.demo", "More": "custom_nodes.demo", "KSampler": "nodes"}
         self.strangers = {}  # port → listener
         self.commands = []
+        self.prepared = []
         self.systemctl_fails = False
         self.reads = 0
 
     def run(self, argv, **_options):
+        if argv[1] in ("daemon-reload", "--create"):
+            self.prepared.append(" ".join(argv))
+            return
         self.commands.append(argv[1])
         if argv[1] == "reset-failed" or self.systemctl_fails:
             raise CommandError(f"systemctl {argv[1]} failed")
@@ -329,6 +333,38 @@ def test_a_port_that_somebody_else_holds_is_refused_before_anything_changes(mach
         activate(activation, "r2", instance(0), instance(1))
     assert str(caught.value) == "port 8189 of gpu1 is held by nginx (pid 4711, nginx.service); it was left alone"
     assert (workspace.link("current"), machine.commands) == ("r1", [])
+
+
+def test_instances_may_take_over_each_others_ports(machine, activation):
+    activate(activation, "r1", instance(0), instance(1))
+    # The base port moves by one: until both are started anew, gpu1 holds what is gpu0's now.
+    machine.strangers[8189] = Listener(101, "python", "comfyui@gpu1.service", "127.0.0.1")
+    first = replace(instance(0), url="http://127.0.0.1:8189", settings={"COMFYUI_ARGS": "--port 8189"})
+    second = replace(instance(1), url="http://127.0.0.1:8190", settings={"COMFYUI_ARGS": "--port 8190"})
+    plan = activation.plan("r1", [first, second])
+    run = machine.run
+
+    def restart(argv, **options):
+        run(argv, **options)
+        if argv[1] == "restart":
+            machine.strangers.clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_activation, "run", restart)
+        states, _warnings = activation.apply(plan)
+    assert [state.ready for state in states] == [True, True]
+
+
+def test_a_port_that_an_instance_keeps_for_itself_is_refused(machine, activation):
+    activate(activation, "r1", instance(0), instance(1))
+    machine.strangers[8188] = Listener(101, "python", "comfyui@gpu1.service", "127.0.0.1")
+    with pytest.raises(ActivationError, match=r"^port 8188 of gpu0 is held by python \(pid 101, comfyui@gpu1\.service\)"):
+        activate(activation, "r1", instance(0), instance(1))
+
+
+def test_units_and_folders_of_a_run_that_was_killed_are_made_good_before_a_start(machine, activation, workspace):
+    activate(activation, "r1", instance(0))
+    assert machine.prepared == [f"systemd-tmpfiles --create --prefix={workspace.root}", "systemctl daemon-reload"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"release": "r1"}', '{"release": "r1", "instances": [{"colour": "red"}]}'])

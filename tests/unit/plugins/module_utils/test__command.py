@@ -204,3 +204,9 @@ def test_where_pip_is_not_configured_there_is_nothing_to_tell(tmp_path, text):
     if text is not None:
         (tmp_path / "pip.conf").write_text(text)
     assert package_index_environment(tmp_path) == {}
+
+
+def test_a_program_starts_in_the_root_folder_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["pwd"]).strip() == "/"
+    assert run(["pwd"], cwd=tmp_path).strip() == str(tmp_path)

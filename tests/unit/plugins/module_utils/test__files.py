@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import environment_line, put_json, put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import environment_line, give, put_json, put_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,3 +124,11 @@ def test_a_value_arrives_as_it_is_and_nothing_in_it_is_evaluated(tmp_path, value
 @given(value=st.text(st.characters(codec="utf-8", exclude_categories=("Cc",))))
 def test_any_value_arrives_as_it_is(tmp_path_factory, value):
     assert read_as_shell(tmp_path_factory.getbasetemp(), environment_line("NAME", value), "NAME") == value
+
+
+def test_a_folder_is_given_away_and_a_link_never_followed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    give(tmp_path / "folder", os.getuid(), os.getgid())
+    with pytest.raises(NotADirectoryError):
+        give(tmp_path / "link", os.getuid(), os.getgid())

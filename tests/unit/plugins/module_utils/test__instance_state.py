@@ -8,16 +8,13 @@ import re
 from dataclasses import replace
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._comfyui_api import ImportFailure
 from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state import (
     InstanceSpec,
     InstanceState,
     InstanceStateError,
-    imports_are_clean,
     is_idle,
     missing_node_types,
     read_instances,
-    runs_release,
     to_result,
     unit_gave_up,
     why_not_ready,
@@ -119,9 +116,6 @@ def test_what_stands_in_the_way_is_said_in_words(state, reason):
         pytest.param(unit_gave_up, unit(load_state="masked"), READY, id="masked"),
         pytest.param(is_idle, READY, replace(READY, queue_pending=1), id="idle"),
         pytest.param(is_idle, READY, replace(READY, queue_running=None), id="unknown is not idle"),
-        pytest.param(imports_are_clean, READY, replace(READY, failed_imports=(ImportFailure("a", "/a", "x"),)), id="imports"),
-        pytest.param(imports_are_clean, READY, replace(READY, failed_imports=None), id="unknown is not clean"),
-        pytest.param(lambda state: runs_release(state, "r1"), READY, replace(READY, release=None), id="release"),
     ],
 )
 def test_a_state_is_asked_one_question_at_a_time(predicate, yes, no):

@@ -342,3 +342,10 @@ def test_folders_that_uv_writes_to_belong_to_the_account(workspace, python, tmp_
     with suppress(PythonEnvError):  # pytest's own folders are closed to others
         env._uv(workspace.cache / "tools" / f"uv-{python.uv_version}/uv", "--version")
     assert {(workspace.cache / name).stat().st_uid for name in ("uv", "tmp")} == {nobody.uid}
+
+
+@pytest.mark.parametrize("name", ["index_url", "torch_index_url"])
+def test_an_index_with_a_password_is_refused_because_the_lock_would_show_it(name):
+    with pytest.raises(PythonEnvError, match=f"{name} holds a user name or password") as caught:
+        PythonOptions.of({"uv_version": "1", name: "https://me:hunter2@packages.example.com/simple"})
+    assert "hunter2" not in str(caught.value)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import run
+from ansible_collections.emprops.comfyui.plugins.module_utils import _release
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, run
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
 from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnvError, PythonOptions
@@ -813,3 +815,13 @@ def test_the_sample_packs_declare_what_they_bring():
         "demo_broken": ["DemoBroken"],
         "demo_recursive": ["DemoPart"],
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_the_cache_of_git_is_never_given_away_through_a_link(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root/cache").mkdir(parents=True)
+    (tmp_path / "root/cache/git").symlink_to(tmp_path / "outside")
+    with pytest.raises(NotADirectoryError):
+        _release._new_release(Workspace(tmp_path / "root", Account.named("nobody")))
+    assert (tmp_path / "outside").stat().st_uid == 0

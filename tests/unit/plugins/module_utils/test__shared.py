@@ -219,6 +219,17 @@ def test_a_second_run_waits_and_then_names_the_first(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_the_cache_of_git_is_never_given_away_through_a_link(tmp_path):
+    nobody = Account.named("nobody")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "cache/git").symlink_to(tmp_path / "outside")
+    with Shared(tmp_path / "shared", tmp_path / "cache", GitAccess(account=nobody)).exclusive(0):
+        pass
+    assert (tmp_path / "outside").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
 def test_folders_are_given_away_but_never_through_a_link(tmp_path):
     nobody = Account.named("nobody")
     (tmp_path / "root/models/loras").mkdir(parents=True)

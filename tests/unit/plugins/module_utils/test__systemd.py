@@ -6,9 +6,7 @@ import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils._systemd import (
     SystemdError,
     UnitState,
-    is_ours,
     journal,
-    read_unit,
     read_units,
     unit_name,
     unit_of,
@@ -71,11 +69,6 @@ def test_units_are_read_in_one_call(tool):
     assert called()[-4:] == ["--", "comfyui@gpu0.service", "comfyui@gpu1.service", "comfyui.target"]
 
 
-def test_one_unit(tool):
-    tool("systemctl", ACTIVE)
-    assert read_unit("comfyui@gpu0").main_pid == 4711
-
-
 def test_no_units_ask_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert read_units([]) == {}
@@ -84,13 +77,13 @@ def test_no_units_ask_nothing(monkeypatch, tmp_path):
 def test_a_machine_without_systemd_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemdError, match="there is no systemctl on this machine"):
-        read_unit("comfyui@gpu0")
+        read_units(["comfyui@gpu0"])
 
 
 def test_what_systemctl_complains_about_is_passed_on(tool):
     tool("systemctl", "System has not been booted with systemd as init system (PID 1). Can't operate.\n", rc=1)
     with pytest.raises(SystemdError, match="systemctl failed: System has not been booted with systemd"):
-        read_unit("comfyui@gpu0")
+        read_units(["comfyui@gpu0"])
 
 
 def test_an_answer_about_fewer_units_is_not_guessed_at(tool):
@@ -166,4 +159,3 @@ def test_a_process_belongs_to_the_unit_whose_group_holds_it(tmp_path, own, first
         if text is not None:
             (tmp_path / pid / "cgroup").write_text(text)
     assert unit_of(77, tmp_path) == expected
-    assert is_ours(77, "comfyui@", tmp_path) == (expected == "comfyui@gpu0.service")
