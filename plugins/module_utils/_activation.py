@@ -141,7 +141,7 @@ class Activation:
 
         Raises ActivationError; what served before serves again by then, or the text says that it does not.
         """
-        self._refuse_taken_ports(plan)
+        self.refuse_taken_ports(plan)
         proved = self._proved()
         if plan.changed:
             try:
@@ -169,7 +169,8 @@ class Activation:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _refuse_taken_ports(self, plan: Plan) -> None:
+    def refuse_taken_ports(self, plan: Plan) -> None:
+        """Raises ActivationError naming who listens where an instance shall."""
         # Where the base port moves, one instance holds the port of another until both are started anew.
         moving = [one for one in plan.target.instances if one.name in plan.restarts]
         taken: list[str] = []
@@ -259,11 +260,19 @@ class Activation:
             self._switch(wanted, plan.restarts)
         except (ActivationError, OSError) as error:
             return f"Going back to release {proved.release} failed: {error}"
+        self._want_again(proved.release)
         states, problems, _warnings = self._wait(wanted)
         if problems:
             return f"Went back to release {proved.release}, which does not serve either: {'; '.join(problems)}"
         serving = ", ".join(f"{state.spec.name} on port {state.port}" for state in states)
         return f"Went back to release {proved.release}; it serves again: {serving}."
+
+    def _want_again(self, release: str) -> None:
+        """Branches count as settled where the release that serves has them, so that a plain run does not retry a failed update."""
+        lock = self.workspace.lock_of(release)
+        if lock:
+            self.workspace.point("candidate", release)
+            self.workspace.settle(fork=lock.fork, packs=lock.packs)
 
 
 def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:

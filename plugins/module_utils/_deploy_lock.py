@@ -3,20 +3,24 @@
 """One deployment at a time per machine: a file that says which run of Ansible, from where, is changing it.
 
 A run is longer than any one process on the machine, so no lock of the kernel can stand for it. The file names the
-controller's process instead: a later run from the same controller can see whether that one still lives.
+controller's process instead: a later run from the same controller can see whether that one still lives. For a run
+from elsewhere nobody can tell, so its claim ends some hours after its last sign of life.
 
 Private to this collection: it may change in any release.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_json
 
 FILE_NAME = "deploy.json"
 
@@ -52,44 +56,54 @@ def read_holder(state: Path) -> Run | None:
         raise DeployLockError(f"{path} cannot be read: {error}; if no other run is under way, remove it") from error
 
 
-def hold(state: Path, run: Run, *, wait: float, gone: Run | None = None) -> None:
-    """Take the machine for this run. `gone` is a run that is known to be dead. Raises DeployLockError."""
+def hold(state: Path, run: Run, *, wait: float, stale: float, gone: Run | None = None) -> Run | None:
+    """Take the machine for this run; returns the run whose place was taken, if there was one.
+
+    `gone` is a run that is known to be dead. One that nobody can ask counts as dead after `stale` seconds.
+    Raises DeployLockError.
+    """
     state.mkdir(parents=True, exist_ok=True)
-    path = state / FILE_NAME
     deadline = time.monotonic() + wait
     while True:
-        holder = read_holder(state)
-        if holder is not None and holder.is_same(run):
-            return
-        if holder is not None and gone is not None and holder.is_same(gone):
-            path.unlink(missing_ok=True)
-        elif holder is not None and time.monotonic() >= deadline:
-            raise DeployLockError(f"this machine is being changed by {holder}; wait for it, or remove {path} if that run is dead")
-        elif holder is not None:
-            time.sleep(min(1, max(0.05, deadline - time.monotonic())))
-            continue
-        # Written aside and linked: whoever links first has it, and nobody ever reads half a file.
-        partial = path.with_name(f".{FILE_NAME}.{threading.get_native_id()}")
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(run)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # an empty one after a power cut would need somebody to remove it
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            continue
-        finally:
-            partial.unlink()
-        return
+        with _alone(state):
+            holder = read_holder(state)
+            if holder is None or holder.is_same(run) or (gone and holder.is_same(gone)) or _age(state) > stale:
+                put_json(state / FILE_NAME, asdict(run))
+                return None if holder is None or holder.is_same(run) else holder
+        if time.monotonic() >= deadline:
+            raise DeployLockError(
+                f"this machine is being changed by {holder}; wait for it, or remove {state / FILE_NAME} if that run is dead"
+            )
+        time.sleep(min(1, max(0.05, deadline - time.monotonic())))
 
 
 def release(state: Path, run: Run) -> bool:
     """Give the machine back, if this run holds it."""
-    holder = read_holder(state)
-    if holder is None or not holder.is_same(run):
+    if not state.is_dir():
         return False
-    (state / FILE_NAME).unlink(missing_ok=True)
-    return True
+    with _alone(state):
+        holder = read_holder(state)
+        if holder is None or not holder.is_same(run):
+            return False
+        (state / FILE_NAME).unlink()
+        return True
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Looking and taking are one step: two runs that find a dead holder must not both take its place."""
+    with (state / "deploy.lock").open("a", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _age(state: Path) -> float:
+    """Seconds since the holder took the machine or last worked on its releases."""
+    times = []
+    for name in (FILE_NAME, "releases.lock"):
+        with suppress(OSError):
+            times.append((state / name).stat().st_mtime)
+    return time.time() - max(times, default=0.0)
 
 
 # --- on the controller -------------------------------------------------------------------------------------------

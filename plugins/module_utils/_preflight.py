@@ -348,6 +348,8 @@ def _value_problems(wanted: Wanted) -> list[tuple[str, str]]:
     problems = _number_problems(wanted)
     for variable, path in {"comfyui_root": wanted.root, **wanted.paths}.items():
         reason = _path_problem(path)
+        if not reason and variable == "comfyui_root" and _is_the_systems(path):
+            reason = "is a folder of the system or somebody's home, which is not ours to own"
         if reason:
             problems.append((f"{variable} ({path!r}) {reason}", "give an absolute path such as /workspace"))
     for variable, names in wanted.names.items():
@@ -391,6 +393,16 @@ def _path_problem(path: Any) -> str:
     if not path.strip("/."):
         return "is the root of the whole machine"
     return ""
+
+
+def _is_the_systems(path: str) -> bool:
+    parts = PurePosixPath(path).parts[1:]
+    # Below these nothing stays, or nobody but root may enter.
+    if parts[:1] and parts[0] in {"tmp", "run", "dev", "proc", "sys", "root", "boot"}:
+        return True
+    return len(parts) < 2 and parts[0] in {"bin", "etc", "home", "lib", "media", "mnt", "opt", "sbin", "srv", "usr", "var"} or (
+        len(parts) == 2 and parts[0] == "home"
+    )
 
 
 def _name_problem(name: Any) -> str:

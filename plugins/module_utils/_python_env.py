@@ -55,13 +55,7 @@ class PythonOptions:
 
     @staticmethod
     def of(values: dict[str, Any]) -> PythonOptions:
-        """From a module's parameters or a lock; lists become tuples.
-
-        Raises PythonEnvError for an index with a password: the options stand in the lock, which everybody may read.
-        """
-        for name in ("index_url", "torch_index_url"):
-            if "@" in urlsplit(values.get(name) or "").netloc:
-                raise PythonEnvError(f"{name} holds a user name or password; put it into the machine's pip or uv configuration instead")
+        """From a module's parameters or a lock; lists become tuples."""
         plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value or "" for key, value in values.items()}
         return PythonOptions(**plain)
 
@@ -77,6 +71,14 @@ class PythonOptions:
 
     def as_dict(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def check_indexes(options: PythonOptions) -> PythonOptions:
+    """The options, unless an index holds a password: they stand in the lock, which everybody may read. Raises PythonEnvError."""
+    for name in ("index_url", "torch_index_url"):
+        if "@" in urlsplit(getattr(options, name)).netloc:
+            raise PythonEnvError(f"{name} holds a user name or password; put it into the machine's pip or uv configuration instead")
+    return options
 
 
 @dataclass(frozen=True)

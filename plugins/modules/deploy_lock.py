@@ -27,6 +27,10 @@ options:
     description: How long to wait for another run before failing.
     type: float
     default: 0
+  stale_seconds:
+    description: A run that cannot be asked counts as dead so long after its last sign of life.
+    type: float
+    default: 14400
   run:
     description: Identity of this run; the action plugin of the same name fills it in on the controller.
     type: dict
@@ -79,6 +83,7 @@ def main():
             "state": {"type": "str", "choices": ["held", "released"], "default": "held"},
             "path": {"type": "path", "default": "/workspace/state"},
             "wait_seconds": {"type": "float", "default": 0.0},
+            "stale_seconds": {"type": "float", "default": 14400.0},
             "run": {"type": "dict"},
             "gone": {"type": "dict"},
         },
@@ -92,7 +97,10 @@ def main():
         if module.check_mode:
             pass
         elif options["state"] == "held":
-            hold(state, run, wait=options["wait_seconds"], gone=Run(**options["gone"]) if options["gone"] else None)
+            gone = Run(**options["gone"]) if options["gone"] else None
+            replaced = hold(state, run, wait=options["wait_seconds"], stale=options["stale_seconds"], gone=gone)
+            if replaced:
+                module.warn(f"took the place of a run that is dead: {replaced}")
         else:
             release(state, run)
     except (DeployLockError, OSError) as error:

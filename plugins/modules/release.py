@@ -197,7 +197,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import Ac
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError, clean_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._git_options import GIT_OPTION, git_access
 from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state import InstanceStateError, to_result
-from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnvError, PythonOptions
+from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnvError, PythonOptions, check_indexes
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import (
     ReleaseError,
     Workspace,
@@ -214,7 +214,7 @@ def _opened(workspace, options, check_mode):
         workspace,
         clean_url(options["repository"], access.protocols),
         options["version"],
-        PythonOptions.of(options["python"]),
+        check_indexes(PythonOptions.of(options["python"])),
         access,
         update=options["update"],
         accept_rewritten=options["accept_rewritten"],
@@ -247,7 +247,9 @@ def _active(workspace, options, check_mode):
     plan = activation.plan(release, [WantedInstance(**one) for one in options["instances"]])
     result = {"changed": plan.changed, "release": release, "restarts": dict(plan.restarts), "diff": plan.diff}
     result["lock"] = workspace.lock_of(release).as_dict()
-    if not check_mode:
+    if check_mode:
+        activation.refuse_taken_ports(plan)
+    else:
         states, result["warnings"] = activation.apply(plan)
         result["instances"] = [to_result(state) for state in states]
     return result
@@ -307,7 +309,7 @@ def main():
     options = module.params
     if module.check_mode and not account_exists(options["account"]):
         # A new machine: nothing is there to compare with, and git to ask may be missing too.
-        module.exit_json(changed=options["state"] != "pruned", release=None)
+        module.exit_json(changed=options["state"] != "pruned", release=None, restarts={}, removed=[])
     try:
         workspace = Workspace(Path(options["root"]), Account.named(options["account"]))
         with workspace.exclusive(options["wait_seconds"], dry=module.check_mode):

@@ -66,6 +66,13 @@ def test_the_deploy_key_is_readable_by_the_builder_alone(machine):
         assert machine.file(key).mode == 0o600
 
 
+def test_docker_and_the_nvidia_toolkit_are_there_at_the_pinned_version(machine):
+    assert "nvidia" in json.loads(machine.check_output("docker info --format '{{json .Runtimes}}'"))
+    versions = machine.check_output("dpkg-query --show --showformat='${Version}\\n' nvidia-container-toolkit libnvidia-container1")
+    assert set(versions.split()) == {"1.20.0-1"}
+    assert machine.file("/var/run/cdi/nvidia.yaml").exists
+
+
 def test_the_log_file_follows_the_journal(machine):
     assert "Starting server" in machine.check_output("cat /workspace/logs/comfyui_gpu0/output.log")
     assert machine.run("logrotate --force /etc/logrotate.d/comfyui").rc == 0

@@ -142,6 +142,20 @@ def test_a_branch_that_was_rewritten_is_refused_until_accepted():
     assert "was rewritten" in update.plain
 
 
+@pytest.mark.usefixtures("serves_again")
+def test_an_update_that_breaks_a_pack_is_undone_and_a_plain_run_does_not_try_it_again():
+    undo = _push(NAME, "demo_image", _with_file("__init__.py", 'raise RuntimeError("broken upstream")\n'), "a bad day")
+    try:
+        outcome = play(*CODE, custom_nodes_update=["demo_image"])
+        plain = play(*CODE)
+    finally:
+        undo()
+    assert outcome.code != 0
+    assert "the pack demo_image could not be imported: broken upstream" in outcome.plain
+    assert plain.code == 0, plain.output
+    assert plain.changed == 0, plain.output
+
+
 def test_an_update_of_one_pack_brings_its_new_node_type(world):
     source = (CHECKOUT / "tests/support/packs/demo_image/nodes.py").read_text(encoding="utf-8")
     source += '\n\nNODE_CLASS_MAPPINGS["DemoNew"] = NODE_CLASS_MAPPINGS["DemoSwatch"]\n'
@@ -159,7 +173,7 @@ def test_an_update_of_one_pack_brings_its_new_node_type(world):
 def test_more_gpus_than_there_are_stop_the_run_before_anything_is_touched():
     outcome = play(docker_gpu_expected_gpus=3)
     assert outcome.code != 0
-    assert "2" in outcome.plain
+    assert "the inventory declares 3 GPUs, the machine shows 2" in outcome.plain
     assert "TASK [emprops.comfyui.workspace" not in outcome.output
 
 
@@ -200,8 +214,10 @@ def test_bad_models_are_all_named_and_leave_nothing_under_their_names(machine):
         ],
     )
     assert outcome.code != 0
-    for name in ("wrong_digest", "login_page", "cut_short", "absent"):
-        assert f"{name}.safetensors" in outcome.plain
+    causes = {"wrong_digest": "has sha256", "login_page": "text/html", "cut_short": "was cut short", "absent": "no such file"}
+    for name, cause in causes.items():
+        assert f"checkpoints/{name}.safetensors" in outcome.plain
+        assert cause in outcome.plain.split(f"checkpoints/{name}.safetensors: ", 1)[1][:120]
         assert not machine.file(f"/workspace/shared/models/checkpoints/{name}.safetensors").exists
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 YOUNG_SECONDS = 3600
@@ -35,8 +36,10 @@ def clean(folder: Path, max_days: float, max_bytes: int, now: float) -> tuple[in
             continue
         removed, freed = removed + 1, freed + size
     for parent, _folders, _names in os.walk(folder, topdown=False):
-        if parent != str(folder) and not os.listdir(parent):  # noqa: PTH208
-            os.rmdir(parent)  # noqa: PTH106
+        path = Path(parent)
+        with suppress(OSError):  # somebody put a file there or removed the folder meanwhile
+            if path != folder and now - path.stat().st_mtime > YOUNG_SECONDS:
+                path.rmdir()
     return removed, freed
 
 

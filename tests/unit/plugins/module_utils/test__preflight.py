@@ -125,6 +125,8 @@ def test_these_are_no_problems(found):
         pytest.param({"gpus": [-1]}, "comfyui_instances_gpus is [-1]", id="a GPU before the first"),
         pytest.param({"gpus": [0, 5]}, "wants an instance on GPU 5, the machine shows 2 GPUs", id="a GPU that is not there"),
         pytest.param({"root": "workspace"}, "comfyui_root ('workspace') is not an absolute path", id="relative root"),
+        pytest.param({"root": "/home/ubuntu"}, "comfyui_root ('/home/ubuntu') is a folder of the system or somebody's home", id="a home"),
+        pytest.param({"root": "/tmp/x"}, "comfyui_root ('/tmp/x') is a folder of the system", id="a folder that is emptied"),
         pytest.param({"root": "//"}, "comfyui_root ('//') is the root of the whole machine", id="the whole machine"),
         pytest.param({"root": "/a/../etc"}, "comfyui_root ('/a/../etc') goes back with ..", id="a path that goes back"),
         pytest.param({"paths": {"models_dir": "/my models"}}, "models_dir ('/my models') has spaces", id="a space"),

@@ -18,6 +18,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import
     PythonOptions,
     Requirements,
     Source,
+    check_indexes,
     ensure_uv,
     explain_conflict,
     interpreter_version,
@@ -347,5 +348,5 @@ def test_folders_that_uv_writes_to_belong_to_the_account(workspace, python, tmp_
 @pytest.mark.parametrize("name", ["index_url", "torch_index_url"])
 def test_an_index_with_a_password_is_refused_because_the_lock_would_show_it(name):
     with pytest.raises(PythonEnvError, match=f"{name} holds a user name or password") as caught:
-        PythonOptions.of({"uv_version": "1", name: "https://me:hunter2@packages.example.com/simple"})
+        check_indexes(PythonOptions.of({"uv_version": "1", name: "https://me:hunter2@packages.example.com/simple"}))
     assert "hunter2" not in str(caught.value)
