@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,20 @@ COLLECTIONS = Path(__file__).parents[4] / ".ansible/collections"
 MODULE = "ansible_collections.emprops.comfyui.plugins.modules.preflight_info"
 
 
+@pytest.fixture(name="root")
+def fixture_root():
+    """A folder outside /tmp, where no installation may be."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder, "workspace")
+
+
 @pytest.fixture(name="preflight")
-def fixture_preflight(tmp_path):
+def fixture_preflight(root):
     def preflight(**options):
         given = {
             "controller_version": "2.19.14",
             "supported_os": ["ubuntu 24.04"],
-            "root": str(tmp_path / "workspace"),
+            "root": str(root),
             "disk_gib": 0,
             "deployed_disk_gib": 0,
             "memory_gib": 0,
@@ -67,13 +75,13 @@ def test_problems_are_told_and_never_a_failure(preflight):
     assert all(problem["message"] in result["report"] and problem["fix"] in result["report"] for problem in result["problems"])
 
 
-def test_servers_are_asked_only_while_no_release_is_active(preflight, tmp_path):
-    urls = {"preflight_urls": [str(tmp_path / "no-such-repository")]}
+def test_servers_are_asked_only_while_no_release_is_active(preflight, root):
+    urls = {"preflight_urls": [str(root / "no-such-repository")]}
     assert _found_by(preflight(urls=urls), "servers") != []
     assert "servers" not in preflight(urls=urls, reach="never")["checks"]
 
-    (tmp_path / "workspace").mkdir()
-    (tmp_path / "workspace/current").symlink_to("releases/1")
+    root.mkdir()
+    (root / "current").symlink_to("releases/1")
     assert "servers" not in preflight(urls=urls)["checks"]
     assert _found_by(preflight(urls=urls, reach="always"), "servers") != []
 
@@ -85,9 +93,9 @@ def test_a_machine_without_nvidia_smi_is_told_so(preflight, monkeypatch, tmp_pat
     assert "nvidia-smi" in messages[0]
 
 
-def test_nothing_is_written(preflight, tmp_path):
+def test_nothing_is_written(preflight, root):
     preflight()
-    assert list(tmp_path.iterdir()) == []
+    assert list(root.parent.iterdir()) == []
 
 
 def test_an_option_that_is_missing_is_a_failure(preflight):
