@@ -119,7 +119,7 @@ class Activation:
         lock = self.workspace.lock_of(release)
         if lock:
             check_flags(lock, target.instances)
-        states = read_instances([one.spec for one in instances])
+        states = read_instances([one.spec for one in instances], ask=False)
         restarts = {}
         for one, state in zip(target.instances, states, strict=True):
             reason = self._why_restart(release, one, state)
@@ -175,7 +175,7 @@ class Activation:
         moving = [one for one in plan.target.instances if one.name in plan.restarts]
         taken: list[str] = []
         for look in range(PATIENCE_LOOKS):
-            states = read_instances([one.spec for one in plan.target.instances])
+            states = read_instances([one.spec for one in plan.target.instances], ask=False)
             held = [(state, _foreigners(state, moving)) for state in states]
             taken = [f"port {state.port} of {state.spec.name} is held by {', '.join(map(str, who))}" for state, who in held if who]
             if not taken:

@@ -112,10 +112,6 @@ def answers(state: InstanceState) -> bool:
     return state.comfyui_version is not None and state.node_types is not None
 
 
-def is_idle(state: InstanceState) -> bool:
-    return state.queue_running == 0 and state.queue_pending == 0
-
-
 def missing_node_types(state: InstanceState, wanted: Iterable[str]) -> list[str]:
     return sorted(set(wanted) - set(state.node_types or {}))
 
@@ -150,8 +146,12 @@ def _port_in_words(state: InstanceState) -> str:
     return f"nothing listens on port {state.port} yet" if not others else f"port {state.port} is held by {others[0]}"
 
 
-def read_instances(specs: list[InstanceSpec], timeout: float = 5, proc: Path = PROC) -> list[InstanceState]:
-    """Look at all instances at once, in the order given. ``timeout`` is for each request to an instance."""
+def read_instances(specs: list[InstanceSpec], timeout: float = 5, proc: Path = PROC, *, ask: bool = True) -> list[InstanceState]:
+    """Look at all instances at once, in the order given. ``timeout`` is for each request to an instance.
+
+    Without ``ask`` only units, ports and processes are looked at: the list of node types is megabytes where there are many packs,
+    and no prompt moves on while an instance writes it.
+    """
     states = [InstanceState(spec, _port(spec)) for spec in specs]
     units, systemd_error = _read_units(specs)
     held = listeners([state.port for state in states], proc)
@@ -167,7 +167,7 @@ def read_instances(specs: list[InstanceSpec], timeout: float = 5, proc: Path = P
     if not states:
         return []
     with ThreadPoolExecutor(max_workers=min(PARALLEL, len(states))) as pool:
-        return list(pool.map(lambda state: _look(state, timeout, proc), states))
+        return list(pool.map(lambda state: _look(state, timeout, proc) if ask else _with_process(state, proc), states))
 
 
 def _port(spec: InstanceSpec) -> int:

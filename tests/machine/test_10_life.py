@@ -151,3 +151,58 @@ def test_the_shared_repository_can_also_come_over_http_with_a_token(machine, san
     assert refused.code != 0
     assert "private/shared.git" in refused.plain
     assert play("--tags", "emprops_shared").code == 0
+
+
+def test_the_deploy_key_never_appears_however_much_is_told(sandbox):
+    lines = Path(sandbox["deploy_key_file"]).read_text(encoding="utf-8").splitlines()
+    outcome = play("--tags", "emprops_shared", "-vvvv", "--diff")
+    assert outcome.code == 0, outcome.output
+    assert [line for line in lines[1:-1] if line in outcome.output] == []
+
+
+def test_limits_reach_the_units_and_the_instances_serve_within_them(machine, world):
+    outcome = play("--tags", "comfyui_instances", comfyui_instances_memory_max="2G", comfyui_instances_cpu_quota="150%")
+    assert outcome.code == 0, outcome.output
+    for unit in UNITS:
+        assert machine.check_output("systemctl show --property=MemoryMax --value %s", unit) == str(2 * 1024**3)
+        quota = machine.check_output("systemctl show --property=CPUQuotaPerSecUSec --value %s", unit)
+        assert float(quota.removesuffix("s")) == 1.5
+    assert world.wait()
+    assert play("--tags", "comfyui_instances").code == 0
+    assert machine.check_output("systemctl show --property=MemoryMax --value comfyui@gpu0") == "infinity"
+
+
+def test_the_official_program_is_deployed_only_when_chosen_and_said_so(world, sandbox):
+    chosen = {
+        "comfyui_fork_source": "official",
+        "comfyui_fork_official_repository": sandbox["comfyui_repository"],
+        "comfyui_fork_official_version": world.machine.check_output("git -C /workspace/current/ComfyUI -c safe.directory=* rev-parse HEAD"),
+    }
+    outcome = play("--tags", "comfyui_fork", **chosen)
+    assert outcome.code == 0, outcome.output
+    assert "comfyui_fork_source is official" in outcome.plain
+    assert "comfyui_fork_source is official" not in play("--tags", "comfyui_fork").plain
+
+
+def test_test_mode_deploys_the_test_manifest_and_leaving_it_goes_back(world):
+    before = world.serving()
+    tags = ("--tags", "emprops_shared,comfyui_fork,custom_nodes,comfyui_instances")
+    outcome = play(*tags, emprops_shared_test_mode=True)
+    assert outcome.code == 0, outcome.output
+    for port in world.ports:
+        classes = world.get(port, "/object_info")
+        assert "DemoSwatch" in classes
+        assert "DemoSleep" not in classes
+    outcome = play(*tags)
+    assert outcome.code == 0, outcome.output
+    assert world.serving().release == before.release
+
+
+def test_the_repositorys_own_model_paths_are_used_when_asked_for(machine, world):
+    tags = ("--tags", "emprops_shared,comfyui_instances")
+    outcome = play(*tags, emprops_shared_model_paths_source="repository")
+    assert outcome.code == 0, outcome.output
+    assert "/workspace/ComfyUI" in machine.file("/etc/comfyui/extra_model_paths.yaml").content_string
+    assert world.wait()
+    assert play(*tags).code == 0
+    assert "sandbox_checkpoint.safetensors" in world.get(world.ports[0], "/models/checkpoints")

@@ -52,6 +52,7 @@ class Machine:
         self.prepared = []
         self.systemctl_fails = False
         self.reads = 0
+        self.asked = 0  # looks that made every instance answer
 
     def run(self, argv, **_options):
         if argv[1] in ("daemon-reload", "--create"):
@@ -67,9 +68,12 @@ class Machine:
             self.old[unit] = self.linger, self.running.get(unit)
             self.running[unit] = self.workspace.link("current"), digest
 
-    def read_instances(self, specs):
+    def read_instances(self, specs, ask=True):
         self.reads += 1
-        return [self.look(spec) for spec in specs]
+        self.asked += ask
+        states = [self.look(spec) for spec in specs]
+        silent = {"comfyui_version": None, "node_types": None, "failed_imports": None}
+        return states if ask else [replace(state, **silent) for state in states]
 
     def look(self, spec: InstanceSpec):
         port = int(spec.url.rpartition(":")[2])
@@ -143,6 +147,9 @@ def test_a_second_activation_plans_nothing_and_starts_nothing(machine, activatio
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     plan, _states = activate(activation, "r1", instance(0), instance(1))
     assert (plan.changed, dict(plan.restarts), machine.commands) == (False, {}, [])
+    machine.asked = 0
+    activation.apply(plan)
+    assert machine.asked == 1, "every instance says once that it is ready, and is not held up more than that"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

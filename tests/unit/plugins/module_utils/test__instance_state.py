@@ -12,7 +12,6 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state im
     InstanceSpec,
     InstanceState,
     InstanceStateError,
-    is_idle,
     missing_node_types,
     read_instances,
     to_result,
@@ -114,8 +113,6 @@ def test_what_stands_in_the_way_is_said_in_words(state, reason):
     [
         pytest.param(unit_gave_up, unit(active_state="failed"), unit(active_state="activating"), id="systemd gave up"),
         pytest.param(unit_gave_up, unit(load_state="masked"), READY, id="masked"),
-        pytest.param(is_idle, READY, replace(READY, queue_pending=1), id="idle"),
-        pytest.param(is_idle, READY, replace(READY, queue_running=None), id="unknown is not idle"),
     ],
 )
 def test_a_state_is_asked_one_question_at_a_time(predicate, yes, no):
@@ -133,7 +130,7 @@ def test_an_instance_in_health_is_ready(systemd, comfyui):
     assert why_not_ready(state) is None
     assert (state.pid, state.port, state.release, state.config_digest) == (comfyui.pid, comfyui.port, "20250201-3f2a91c", "sha256:cafe")
     assert [(listener.pid, listener.address) for listener in state.listening] == [(comfyui.pid, "127.0.0.1")]
-    assert is_idle(state) and state.devices[0]["type"] == "cpu" and state.comfyui_version
+    assert (state.queue_running, state.queue_pending) == (0, 0) and state.devices[0]["type"] == "cpu" and state.comfyui_version
     assert state.node_types["FineNode"] == "custom_nodes.fine" and state.node_types["SaveImage"] == "nodes"
     [failure] = state.failed_imports
     assert (failure.pack, failure.error) == ("broken", "No module named 'module_of_nobody'")
@@ -141,6 +138,14 @@ def test_an_instance_in_health_is_ready(systemd, comfyui):
     result = json.dumps(to_result(state))
     assert "hunter2" not in result
     assert json.loads(result)["node_types"] == len(state.node_types)
+
+
+def test_without_asking_the_process_is_seen_and_nothing_is_requested(systemd):
+    with scripted_server({}) as server:
+        systemd.unit(UNIT, "", MainPID=os.getpid())
+        [state] = read_instances([InstanceSpec("gpu0", UNIT, server.url)], 30, ask=False)
+    assert (state.pid, state.answer_error, state.node_types, state.failed_imports) == (os.getpid(), None, None, None)
+    assert [listener.pid for listener in state.listening] == [os.getpid()]
 
 
 def test_many_instances_come_back_in_the_order_asked(systemd, comfyui):
