@@ -7,8 +7,12 @@ Private to this collection: it may change in any release.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,32 @@ def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> 
 def put_json(path: Path, data: Any) -> bool:
     """The same for a value as JSON."""
     return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+class LockedError(Exception):
+    """Another process has it; the text says which one, and which file is locked."""
+
+
+@contextmanager
+def exclusive(path: Path, wait: float) -> Iterator[None]:
+    """Hold the lock of a file, which names its holder; the kernel ends it with the process. Raises LockedError, OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+                    raise LockedError(f"{holder}; {path} is locked") from None
+                time.sleep(0.2)
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read_text(path: Path) -> str:

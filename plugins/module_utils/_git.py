@@ -278,3 +278,19 @@ def was_rewritten(url: str, old: str, new: str, ref: str | None, scratch: Path, 
         raise GitError(f"cannot read the history of {url}: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def follow_ref(url: str, ref: str | None, old: str | None, cache: Path, access: GitAccess, *, accept_rewritten: bool = False) -> str:
+    """The commit that a branch, a tag or (no ref) the default branch is at now.
+
+    Raises GitError also where it no longer contains `old`, the commit that is installed, unless that is accepted.
+    """
+    new = resolve_ref(url, ref, access)
+    if old and new != old and not accept_rewritten:
+        scratch = cache / "git" / f".history-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        if was_rewritten(url, old, new, ref, scratch, access):
+            raise GitError(
+                f"{ref or 'the default branch'} of {url} was rewritten: {old}, installed here, is no longer part of it "
+                f"(it is at {new} now); look at what happened, then pin a commit or accept the rewritten history"
+            )
+    return new

@@ -20,7 +20,6 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 import ast
-import fcntl
 import hashlib
 import json
 import os
@@ -35,15 +34,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import give, put_json
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, exclusive, give, put_json
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
     GitError,
     Mirror,
-    resolve_ref,
+    follow_ref,
     same_repository,
-    was_rewritten,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
 from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import (
@@ -211,22 +209,12 @@ class Workspace:
             yield
             return
         self.state.mkdir(parents=True, exist_ok=True)
-        path = self.state / "releases.lock"
-        with path.open("a+", encoding="utf-8") as handle:
-            deadline = time.monotonic() + wait
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        holder = path.read_text(encoding="utf-8").strip() or "another process"
-                        raise ReleaseError(f"the releases are being changed by {holder}; {path} is locked") from None
-                    time.sleep(0.5)
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()} since {_now()}\n")
-            handle.flush()
-            yield
+        try:
+            with exclusive(self.state / "releases.lock", wait):
+                yield
+        except LockedError as error:
+            raise ReleaseError(f"the releases are being changed by {error}") from error
+
 
 
 def _now() -> str:
@@ -297,23 +285,12 @@ def plan_open(
     if commit is None and same and not update:
         commit = same[0].commit
     if commit is None:
-        commit = _move(repository, version, same[0].commit if same else None, workspace, access, accept_rewritten)
+        old = same[0].commit if same else None
+        commit = follow_ref(repository, version, old, workspace.cache, access, accept_rewritten=accept_rewritten)
     fork = Fork(repository, version, commit)
     if opened and _is_built_of(opened[1], fork, python):
         return OpenPlan(fork, python, found, keep=opened[0])
     return OpenPlan(fork, python, found, stale=bool(workspace.unsealed()))
-
-
-def _move(url: str, ref: str | None, old: str | None, workspace: Workspace, access: GitAccess, accept_rewritten: bool) -> str:
-    new = resolve_ref(url, ref, access)
-    if old and new != old and not accept_rewritten:
-        scratch = workspace.cache / "git" / f".history-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        if was_rewritten(url, old, new, ref, scratch, access):
-            raise GitError(
-                f"{ref or 'the default branch'} of {url} was rewritten: {old}, installed here, is no longer part of it "
-                f"(it is at {new} now); look at what happened, then pin a commit or accept the rewritten history"
-            )
-    return new
 
 
 def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Path | None:
@@ -448,7 +425,8 @@ def plan_fill(
         if locked and not {pack.name, "all"} & set(update):
             return locked.commit
         rewritten = bool({pack.name, "all"} & set(accept_rewritten))
-        return _move(pack.url, pack.branch, locked.commit if locked else None, workspace, access, rewritten)
+        old = locked.commit if locked else None
+        return follow_ref(pack.url, pack.branch, old, workspace.cache, access, accept_rewritten=rewritten)
 
     commits = _each(packs, commit_of)
     wanted = tuple(

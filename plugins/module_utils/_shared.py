@@ -14,7 +14,6 @@ Private to this collection: it may change in any release.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -29,15 +28,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_json, put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, exclusive, put_json, put_text
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
     GitError,
     Mirror,
-    resolve_ref,
+    follow_ref,
     same_repository,
-    was_rewritten,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import ManifestError, parse_manifest
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_paths import ModelPathsError, check_relative
@@ -325,24 +323,12 @@ class Shared:
         for root, name in ((self.cache, "."), (self.cache, "git"), (self.path, ".")):
             (root / name).mkdir(parents=True, exist_ok=True)
             give_folder(root, name, self.account)
-        path = self.cache / "shared.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
-            deadline = time.monotonic() + wait
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
-                        raise SharedError(f"{self.path} is being changed by {holder}; {path} is locked") from None
-                    time.sleep(0.2)
-            os.truncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(handle)
+            with exclusive(self.cache / "shared.lock", wait):
+                yield
+        except LockedError as error:
+            raise SharedError(f"{self.path} is being changed by {error}") from error
+
 
 
 def parse_tree(listing: str) -> Tree:
@@ -468,15 +454,8 @@ def _choose_commit(shared: Shared, found: Settled | None, url: str, version: str
         return version
     if same and not update:
         return same.commit
-    new = resolve_ref(url, version, shared.access)
-    if same and new != same.commit and not accept_rewritten:
-        scratch = shared.cache / "git" / f".history-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        if was_rewritten(url, same.commit, new, version, scratch, shared.access):
-            raise GitError(
-                f"{version or 'the default branch'} of {url} was rewritten: {same.commit}, installed here, is no longer part of it "
-                f"(it is at {new} now); look at what happened, then pin a commit or accept the rewritten history"
-            )
-    return new
+    return follow_ref(url, version, same.commit if same else None, shared.cache, shared.access, accept_rewritten=accept_rewritten)
+
 
 
 def _content(shared: Shared, plan: Plan, tree: Tree, manifest: str, dry: bool) -> Content | None:

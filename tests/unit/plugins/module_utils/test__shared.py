@@ -211,7 +211,7 @@ def test_a_pipe_is_not_read(tmp_path):
 
 def test_a_second_run_waits_and_then_names_the_first(tmp_path):
     shared = Shared(tmp_path / "shared", tmp_path / "cache", GitAccess())
-    message = f"being changed by process {os.getpid()}; .*shared.lock is locked"
+    message = f"being changed by process {os.getpid()} since .*; .*shared.lock is locked"
     with shared.exclusive(0), pytest.raises(SharedError, match=message), shared.exclusive(0):
         pass
     with shared.exclusive(0):
