@@ -252,6 +252,8 @@ def test_the_second_of_two_runs_says_who_has_the_machine_and_a_killed_run_is_hea
     before = world.serving()
     # A set that no release of an earlier run of this test has.
     wanted = {"custom_nodes_packs": [pack("demo_pins_b")], "custom_nodes_constraints": [f"humanize!=0.0.{time.time_ns()}"]}
+    # The first run gets as far as its releases and no further, until the second has been refused.
+    machine.check_output("systemd-run --unit=in-the-way flock /workspace/state/releases.lock sleep 300")
     first = _start(*CODE, **wanted)
     try:
         assert _wait_for(lambda: machine.file("/workspace/state/deploy.json").exists, 60)
@@ -259,9 +261,11 @@ def test_the_second_of_two_runs_says_who_has_the_machine_and_a_killed_run_is_hea
         assert second.code != 0
         assert "is being changed by" in second.plain
         assert f"process {first.pid} of the controller" in second.plain
+        machine.check_output("systemctl stop in-the-way")
         # In the middle: the release is open and not sealed.
         assert _wait_for(lambda: _unsealed(machine), 60)
     finally:
+        machine.run("systemctl stop in-the-way")
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
     assert world.answers(world.ports[0])
