@@ -9,6 +9,7 @@
     requirements      install its Python requirements (default true)
     env               variables for the instances, values may hold ${NAME} of the inventory's secrets
     install_order     packs with a number come first, ascending
+    classes, note     what a catalogue says beside it (see _catalogue.py); they change nothing here
 
 Private to this collection: it may change in any release.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import environment_line
-from ansible_collections.emprops.comfyui.plugins.module_utils._git import COMMIT, GitError, check_ref, clean_url
+from ansible_collections.emprops.comfyui.plugins.module_utils._git import COMMIT, GitError, check_ref, clean_url, same_repository
 
 PACK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+ -]{0,199}(?<![ .])")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -44,6 +45,8 @@ KEYS = {
     "requirements": "requirements",
     "env": "env",
     "install_order": "install_order",
+    "classes": "classes",
+    "note": "note",
 }
 
 
@@ -136,6 +139,9 @@ def _pack(entry: Mapping[str, Any], protocols: Sequence[str]) -> Pack:
     order = given.get("install_order")
     if order is not None and (not isinstance(order, int) or isinstance(order, bool)):
         raise ValueError(f"install_order must be a number, got {order!r}")
+    classes = given.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
+        raise ValueError(f"classes must be a list of names, got {classes!r}")
     env = given.get("env", {})
     if not isinstance(env, dict):
         raise ValueError("env must be an object of names and values")
@@ -174,6 +180,14 @@ def merge_packs(listed: Sequence[Pack], entries: Sequence[Any], protocols: Seque
     own, warnings = parse_packs(entries, "custom_nodes_packs", protocols)
     names = {pack.name.casefold() for pack in own}
     return in_order([*(pack for pack in listed if pack.name.casefold() not in names), *own]), warnings
+
+
+def add_needed(packs: Sequence[Pack], entries: Sequence[Any], protocols: Sequence[str]) -> list[Pack]:
+    """Packs that workflows need beside those that are listed: a listed name or repository stands. Raises ManifestError."""
+    needed, _warnings = parse_packs(entries, "the workflows", protocols)
+    names = {pack.name.casefold() for pack in packs}
+    more = [pack for pack in needed if pack.name.casefold() not in names and not any(same_repository(pack.url, one.url) for one in packs)]
+    return in_order([*packs, *more])
 
 
 def resolve_env(packs: Sequence[Pack], secrets: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import (
     ManifestError,
     Pack,
+    add_needed,
     merge_packs,
     parse_manifest,
     parse_packs,
@@ -249,6 +250,26 @@ def test_a_wrong_pack_of_the_inventory_is_told_by_the_inventorys_name():
 
 
 # --- environment ---
+
+
+def test_what_workflows_need_is_added_and_what_is_listed_stands():
+    listed, _warnings = parse_packs([entry(), entry(name="fork", url="https://github.com/operator/fork")], "m", PROTOCOLS)
+    needed = [
+        entry(name="A_PACK", url="https://github.com/stranger/a_pack"),
+        entry(name="other-name", url=f"{URL}.git"),
+        entry(name="fresh", url="https://github.com/somebody/fresh", branch="stable"),
+    ]
+    packs = add_needed(listed, needed, PROTOCOLS)
+    assert [(pack.name, pack.url, pack.branch) for pack in packs] == [
+        ("a_pack", URL, None),
+        ("fork", "https://github.com/operator/fork", None),
+        ("fresh", "https://github.com/somebody/fresh", "stable"),
+    ]
+
+
+def test_what_workflows_need_is_checked_like_a_manifest():
+    with pytest.raises(ManifestError, match="the workflows: entry 1"):
+        add_needed([], [entry(url="file:///etc")], PROTOCOLS)
 
 
 def with_env(name="a_pack", **env):

@@ -1,0 +1,81 @@
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the roles take from workflow_info's result: packs and models to bring, and what stands in the way.
+
+Private to this collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import Catalogue, model_path
+from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import parse_manifest, parse_packs
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_report import row_name, row_reason
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import printable
+
+
+def open_packs(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
+    """A line for each class that no pack can be brought for, and that nobody accepted."""
+    rows = [*(row for row in result["unresolved"] if "class" in row), *result["builtin_too_new"]]
+    return [*_lines(rows, catalogue), *_unreadable(result, catalogue)]
+
+
+def open_models(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
+    """The same for models. One without a known source is not among them: it may be in the store."""
+    placed = {model_path(model["directory"], model["name"]) for model in result["models"]}
+    rows = [row for row in result["unresolved"] if "model" in row and model_path("", row["model"]) not in placed]
+    return [*_lines(rows, catalogue), *_unreadable(result, catalogue)]
+
+
+def needed_packs(result: Mapping[str, Any], catalogue: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Packs in the manifest's shape, with all that the catalogue's own entry says of them."""
+    entries = {str(entry["name"]).casefold(): dict(entry) for entry in catalogue.get("custom_nodes") or []}
+    packs = [pack for pack in result["packs"] if pack["repository"]]
+    return [entries.get(pack["name"].casefold(), {"name": pack["name"], "url": pack["repository"]}) for pack in packs]
+
+
+def needed_models(result: Mapping[str, Any], listed: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Models for the module models, beside those that are listed already."""
+    known = {model_path(str(entry.get("directory")), str(entry.get("name"))) for entry in listed}
+    wanted = []
+    for model in result["models"]:
+        path = model_path(model["directory"], model["name"])
+        if path not in known and not (model["url"] is None and catalogue.accepts(f"{model['directory']}/{model['name']}")):
+            directory, _slash, name = path.rpartition("/")
+            wanted.append({"name": name, "directory": directory, **{key: model[key] for key in ("url", "sha256", "size")}})
+    return wanted
+
+
+def with_manifests(catalogue: Mapping[str, Any], manifests: Sequence[Any], protocols: Sequence[str]) -> dict[str, Any]:
+    """A catalogue's data with the packs of manifests, each a file's text or a list; of one name the first stands.
+
+    Raises ManifestError.
+    """
+    entries = list(catalogue.get("custom_nodes") or [])
+    names = {str(entry.get("name")).casefold() for entry in entries if isinstance(entry, Mapping)}
+    for number, manifest in enumerate(manifests, start=1):
+        source = f"manifest {number}"
+        if isinstance(manifest, str):
+            packs, _warnings = parse_manifest(manifest, source, protocols)
+        else:
+            packs, _warnings = parse_packs(manifest, source, protocols)
+        fresh = [pack for pack in packs if pack.name.casefold() not in names]
+        entries += [{"name": pack.name, "url": pack.url} for pack in fresh]
+        names |= {pack.name.casefold() for pack in fresh}
+    return {**catalogue, "custom_nodes": entries}
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> list[str]:
+    return [_line(row) for row in rows if not catalogue.accepts(row_name(row))]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    more = len(row["seen_in"]) - 1
+    suggestion = f"; perhaps {row['suggestion']}" if row.get("suggestion") else ""
+    return printable(f"{row_name(row)}: {row_reason(row)}{suggestion}") + f" [{row['seen_in'][0]}{f' and {more} more' if more else ''}]"
+
+
+def _unreadable(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
+    return [f"{path}: {row['error']}" for path, row in sorted(result["files"].items()) if not row["valid"] and not catalogue.accepts(path)]
