@@ -9,6 +9,7 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 import contextlib
+import email.message
 import email.utils
 import errno
 import fcntl
@@ -16,6 +17,7 @@ import hashlib
 import http.client
 import json
 import os
+import random
 import re
 import ssl
 import stat
@@ -60,7 +62,10 @@ T = TypeVar("T")
 
 
 class DownloadError(Exception):
-    """The file cannot be had; the message says why."""
+    """The file cannot be had; the message says why, `status` and `code` what the server called it."""
+
+    status: int | None = None
+    code: str = ""
 
 
 class _Passing(DownloadError):
@@ -292,13 +297,18 @@ class Partial:
             self.head += chunk[: HEAD_SIZE - len(self.head)]
 
 
+def _pause(seconds: float) -> None:
+    """Wait, and a little longer by chance, so that those who were turned away together do not come back together."""
+    time.sleep(seconds + random.uniform(0, min(seconds / 4, 1)))  # noqa: S311 - nothing secret depends on it
+
+
 class Client:
     """Asks servers for files, with patience, and gives a token to the host it belongs to and to nobody else.
 
     A token is kept by `host` (https on its usual port) or by `host:port` (whatever the scheme).
     """
 
-    def __init__(self, tokens: Mapping[str, str | None], timeout: float, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, tokens: Mapping[str, str | None], timeout: float, pause: Callable[[float], None] = _pause) -> None:
         self._tokens = parse_tokens(tokens)
         self._timeout = timeout
         self._pause = pause
@@ -309,7 +319,7 @@ class Client:
 
     def probe(self, url: str, name: str) -> Offer:
         """Ask how large the file is; HEAD would be shorter, but CivitAI does not answer it."""
-        return self._patiently(lambda: self._probe(url, name))
+        return self._patiently(lambda: self._probe(url, name))[0]
 
     def download(self, url: str, partial: Partial, name: str, wanted: Offer) -> Offer:
         """Bring the partial file to its full length, and return what the file is known to be, or should be."""
@@ -327,14 +337,14 @@ class Client:
         except _Passing as error:
             raise DownloadError(f"{error} (tried {RETRIES + 1} times)") from error
 
-    def _probe(self, url: str, name: str) -> Offer:
+    def _probe(self, url: str, name: str) -> tuple[Offer, email.message.Message]:
         answer = self._ask(url, {"Range": "bytes=0-0"}, enough_if_linked=True)
-        with answer.response:
+        with answer.response as response:
             if answer.linked.size is not None:
-                return answer.linked
+                return answer.linked, response.headers
             check_type(name, answer.header("Content-Type"))
-            size = _number(answer.header("Content-Length")) if answer.response.status == 200 else answer.content_range[1]
-            return Offer(size, answer.linked.sha256)
+            size = _number(answer.header("Content-Length")) if response.status == 200 else answer.content_range[1]
+            return Offer(size, answer.linked.sha256), response.headers
 
     def _stream(self, url: str, partial: Partial, name: str, wanted: Offer) -> Offer:
         headers = {}
@@ -402,28 +412,25 @@ class Client:
         linked = Offer()
         for _hop in range(MAX_REDIRECTS + 1):
             response = self._get(here, headers, token)
-            if _origin(here) == _origin(url):
+            if origin_of(here) == origin_of(url):
                 linked = _linked(response, linked)
             answer = _Answer(response, linked)
             if response.status in (200, 206, 416) or (enough_if_linked and linked.size is not None and response.status < 400):
                 return answer
             with response:
-                if response.status not in (301, 302, 303, 307, 308):
-                    raise _refusal(response, here, token)
-                location = answer.header("Location").encode("latin-1", errors="replace").decode("utf-8", errors="replace")
-            try:
-                there = parse_url(urljoin(here, location))
-            except (DownloadError, ValueError) as error:
-                raise DownloadError(f"{_host(here)} redirects to an unusable address: {error}") from error
-            if here.startswith("https:") and not there.startswith("https:"):
-                raise DownloadError(f"{_host(here)} redirects from https to http, which is refused")
-            if _origin(there) != _origin(url):
+                there = next_address(response, here, token)
+            self._check_redirect(here, there)
+            if origin_of(there) != origin_of(url):
                 token = None  # for good, even if the way leads back
             here = there
         raise DownloadError(f"more than {MAX_REDIRECTS} redirects, the last one to {_host(here)}")
 
-    def _get(self, url: str, headers: Mapping[str, str], token: str | None) -> http.client.HTTPResponse:
-        request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers})  # noqa: S310 - parse_url let it pass
+    def _check_redirect(self, here: str, there: str) -> None:
+        """Raise DownloadError where a redirect must not be followed; a file may come from wherever its host says."""
+
+    def _get(self, url: str, headers: Mapping[str, str], token: str | None, content: bytes | None = None) -> http.client.HTTPResponse:
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        request = urllib.request.Request(url, data=content, headers=headers)  # noqa: S310 - parse_url let it pass
         if token:
             request.add_header("Authorization", f"Bearer {token}")
         try:
@@ -454,6 +461,20 @@ def _check_begin(partial: Partial, name: str, total: int | None) -> None:
         raise
 
 
+def next_address(response: http.client.HTTPResponse, here: str, token: str | None) -> str:
+    """Where an answer without a file sends us; raises why the server says no when it does not."""
+    if response.status not in (301, 302, 303, 307, 308):
+        raise _refusal(response, here, token)
+    location = response.headers.get("Location", "").strip().encode("latin-1", errors="replace").decode("utf-8", errors="replace")
+    try:
+        there = parse_url(urljoin(here, location))
+    except (DownloadError, ValueError) as error:
+        raise DownloadError(f"{_host(here)} redirects to an unusable address: {error}") from error
+    if here.startswith("https:") and not there.startswith("https:"):
+        raise DownloadError(f"{_host(here)} redirects from https to http, which is refused")
+    return there
+
+
 def _refusal(response: http.client.HTTPResponse, url: str, token: str | None) -> DownloadError:
     """Why the server says no, in words that tell what to do about it."""
     status, host = response.status, _host(url)
@@ -478,7 +499,9 @@ def _refusal(response: http.client.HTTPResponse, url: str, token: str | None) ->
         why = "the file was withdrawn by its publisher"
     else:
         why = f"{host} does not hand out the file"
-    return DownloadError(f"{why}: {status}{said}")
+    error = DownloadError(f"{why}: {status}{said}")
+    error.status, error.code = status, code
+    return error
 
 
 def _said(response: http.client.HTTPResponse) -> str:
@@ -518,7 +541,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def origin_of(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     return parts.scheme, _host(url), _port(parts)
 
