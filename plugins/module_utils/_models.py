@@ -42,6 +42,7 @@ LONGEST_NAME = 255
 INDEX_NAME = "models.json"
 SAVE_INTERVAL = 5.0
 FIRST_SEEN = "first seen"
+NO_SOURCE = "none"
 
 State = Literal["present", "missing", "downloaded", "failed"]
 
@@ -54,7 +55,7 @@ class ModelsError(Exception):
 class WantedModel:
     name: str
     directory: str
-    url: str
+    url: str | None
     path: Path
     sha256: str | None = None
     size: int | None = None
@@ -93,13 +94,13 @@ class Model:
 
     def fail(self, error: Exception) -> None:
         words = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-        self.state, self.error = "failed", f"{words} ({printable_url(self.wanted.url)})"
+        self.state, self.error = "failed", f"{words} ({printable_url(self.wanted.url)})" if self.wanted.url else words
 
 
 class WantedEntry(TypedDict):
     name: str
     directory: str
-    url: str
+    url: str | None
     sha256: str | None
     size: int | None
 
@@ -281,7 +282,7 @@ def _parse_model(store: Path, entry: WantedEntry) -> WantedModel:
         raise ModelsError("a sha256 is 64 hexadecimal digits")
     if size is not None and size < 1:
         raise ModelsError("a size is a positive number of bytes")
-    url = parse_wanted_url(entry["url"])
+    url = parse_wanted_url(entry["url"]) if entry["url"] else None
     return WantedModel(entry["name"], entry["directory"], url, path, sha256.lower() if sha256 else None, size)
 
 
@@ -298,16 +299,18 @@ def _check_name(name: str) -> None:
 
 
 def _describe(model: WantedModel) -> str:
-    return f"{printable_url(model.url)} (sha256 {model.sha256 or 'not given'}, size {model.size or 'not given'})"
+    return f"{printable_url(model.url) if model.url else 'no url'} (sha256 {model.sha256 or 'not given'}, size {model.size or 'not given'})"
 
 
 def _plan_model(wanted: WantedModel, index: Index, client: Client) -> Model:
     started = time.monotonic()
-    model = Model(wanted, "missing", printable_url(wanted.url))
+    model = Model(wanted, "missing", printable_url(wanted.url) if wanted.url else NO_SOURCE)
     try:
         _look(model, index)
         index.save_in_passing()
-        if model.state == "missing":
+        if model.state == "missing" and wanted.url is None:
+            raise ModelsError("it is not in the store, and no source of it is known: give it a url, or put the file there")
+        if model.state == "missing" and wanted.url is not None:
             offer = Offer(wanted.size, wanted.sha256) if wanted.size is not None else client.probe(wanted.url, wanted.name)
             model.bytes = offer.size
     except (DownloadError, ContentError, ModelsError, OSError) as error:
@@ -348,14 +351,14 @@ def _meet(wanted: WantedModel, index: Index) -> IndexEntry | None:
 
 def _put_model(model: Model, index: Index, client: Client, store: Path, reserve: int, uid: int, gid: int) -> None:
     started = time.monotonic()
-    wanted = model.wanted
+    wanted, url = model.wanted, str(model.wanted.url)  # without one it would have failed before
     try:
         _make_directories(store, wanted.path.parent, uid, gid)
-        with Partial(wanted.path, wanted.url, reserve) as partial:
+        with Partial(wanted.path, url, reserve) as partial:
             if _seen(wanted.path) != model.seen:  # another run was here while we looked elsewhere or waited
                 _look(model, index)
             if model.state == "missing":
-                expected = client.download(wanted.url, partial, wanted.name, Offer(wanted.size, wanted.sha256))
+                expected = client.download(url, partial, wanted.name, Offer(wanted.size, wanted.sha256))
                 _check_partial(partial, wanted.name, expected.sha256)
                 found = partial.publish(uid, gid)
                 index.record(wanted.path, found, partial.hexdigest(), model.source)
@@ -399,7 +402,7 @@ def _make_directories(store: Path, directory: Path, uid: int, gid: int) -> None:
 def _begun(wanted: WantedModel) -> int:
     """Bytes of the disk that an earlier, unfinished download of this model holds already."""
     try:
-        return partial_path(wanted.path, wanted.url).lstat().st_blocks * 512
+        return partial_path(wanted.path, str(wanted.url)).lstat().st_blocks * 512
     except OSError:
         return 0
 

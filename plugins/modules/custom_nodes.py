@@ -29,6 +29,13 @@ options:
     type: list
     elements: dict
     default: []
+  needed:
+    description:
+      - Packs that were found to be needed, in the same shape.
+      - One whose name or repository is listed already adds nothing.
+    type: list
+    elements: dict
+    default: []
   secrets:
     description: Values for C(${NAME}) in the packs' environment. A name without a value becomes empty.
     type: dict
@@ -123,6 +130,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitErr
 from ansible_collections.emprops.comfyui.plugins.module_utils._git_options import GIT_OPTION, git_access
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import (
     ManifestError,
+    add_needed,
     merge_packs,
     read_manifest,
     render_env,
@@ -144,6 +152,7 @@ def main():
             "root": {"type": "path", "default": "/workspace"},
             "manifest_file": {"type": "path"},
             "packs": {"type": "list", "elements": "dict", "default": []},
+            "needed": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "env_file": {"type": "path", "default": "/etc/comfyui/custom_nodes.env"},
             "constraints": {"type": "list", "elements": "str", "default": []},
@@ -168,6 +177,7 @@ def main():
             module.exit_json(changed=True, packs=[], release=None, seconds={}, unset=[])
         listed, warnings = read_manifest(options["manifest_file"], access.protocols)
         packs, more = merge_packs(listed, options["packs"], access.protocols)
+        packs = add_needed(packs, options["needed"], access.protocols)
         env, unset = resolve_env(packs, {name: "" if value is None else str(value) for name, value in options["secrets"].items()})
         with workspace.exclusive(options["wait_seconds"], dry=module.check_mode):
             plan = plan_fill(

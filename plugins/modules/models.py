@@ -38,8 +38,8 @@ options:
         description:
           - Where the file can be downloaded. A C(/blob/) page of Hugging Face is understood as the file it shows.
           - A file that is there is told by its digest and size alone, so that another address is no reason to download it again.
+          - Without an address the file must be in the store already.
         type: str
-        required: true
       sha256:
         description: Digest that the file must have. Without it, the one that the server publishes, if it does.
         type: str
@@ -183,7 +183,7 @@ def main():
                 "options": {
                     "name": {"type": "str", "required": True},
                     "directory": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True, "no_log": True},
+                    "url": {"type": "str", "no_log": True},
                     "sha256": {"type": "str"},
                     "size": {"type": "int"},
                 },
@@ -199,7 +199,8 @@ def main():
         supports_check_mode=True,
     )
     # Ansible keeps these addresses out of every log; those that cannot hold a secret may be read in the result.
-    module.no_log_values -= {entry["url"] for entry in module.params["models"] if "?" not in entry["url"] and "@" not in entry["url"]}
+    urls = {entry["url"] for entry in module.params["models"] if entry["url"]}
+    module.no_log_values -= {url for url in urls if "?" not in url and "@" not in url}
 
     started = time.monotonic()
     store, reserve, connections = Path(module.params["store"]), module.params["reserve"], module.params["connections"]

@@ -187,11 +187,47 @@ class CheckpointLoaderSimple:
         return (folder_paths.get_full_path_or_raise("checkpoints", ckpt_name),) * 3
 
 
+class LoraLoaderModelOnly:
+    @classmethod
+    def INPUT_TYPES(cls):
+        strength = ("FLOAT", {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01})
+        files = (folder_paths.get_filename_list("loras"),)
+        return {"required": {"model": ("MODEL",), "lora_name": files, "strength_model": strength}}
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "load_lora_model_only"
+    CATEGORY = "loaders"
+
+    def load_lora_model_only(self, model, lora_name, strength_model):
+        """The LoRA must be there; the model stays the path that it is."""
+        folder_paths.get_full_path_or_raise("loras", lora_name)
+        return (model,)
+
+
+class ModelSave:
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "filename_prefix": ("STRING", {"default": "diffusion_models/ComfyUI"})}}
+
+    RETURN_TYPES = ()
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    CATEGORY = "advanced/model_merging"
+
+    def save(self, model, filename_prefix):
+        output = folder_paths.get_output_directory()
+        folder, name, counter, _subfolder, _prefix = folder_paths.get_save_image_path(filename_prefix, output)
+        Path(folder, f"{name}_{counter:05}_.safetensors").write_bytes(Path(model).read_bytes())
+        return {}
+
+
 NODE_CLASS_MAPPINGS = {
     "CheckpointLoaderSimple": CheckpointLoaderSimple,
     "EmptyImage": EmptyImage,
     "ImageInvert": ImageInvert,
     "LoadImage": LoadImage,
+    "LoraLoaderModelOnly": LoraLoaderModelOnly,
+    "ModelSave": ModelSave,
     "PreviewImage": PreviewImage,
     "SaveImage": SaveImage,
 }
@@ -199,6 +235,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "CheckpointLoaderSimple": "Load Checkpoint",
     "ImageInvert": "Invert Image",
     "LoadImage": "Load Image",
+    "LoraLoaderModelOnly": "LoraLoaderModelOnly",
     "PreviewImage": "Preview Image",
     "SaveImage": "Save Image",
 }

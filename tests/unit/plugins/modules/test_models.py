@@ -57,6 +57,18 @@ def test_the_store_becomes_the_list_and_then_stays_it(run, tmp_path):
     assert again["diff"]["before"] == again["diff"]["after"] == "unet/a.gguf\nunet/b.gguf\n"
 
 
+def test_a_model_without_an_address_must_be_there_and_the_others_are_brought(run, hub, tmp_path):
+    lone = {"name": "own.gguf", "directory": "unet"}
+    other = {"name": "a.gguf", "directory": "unet", "url": f"{hub.url}/files/a.gguf"}
+    failed = run(models=[lone, other])
+    assert failed["failed"] and "unet/own.gguf" in failed["msg"] and "no source" in failed["msg"]
+    assert [model["state"] for model in failed["models"]] == ["failed", "downloaded"]
+    (tmp_path / "store/unet/own.gguf").write_bytes(CONTENT)
+    done = run(models=[lone, other])
+    assert not done["changed"] and [model["state"] for model in done["models"]] == ["present", "present"]
+    assert done["models"][0]["sha256"] == SHA256
+
+
 def test_check_mode_tells_the_plan_and_touches_nothing(run, tmp_path):
     run("a.gguf")
     (tmp_path / "state/models.json").unlink()
