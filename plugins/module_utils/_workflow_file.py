@@ -108,6 +108,10 @@ class WorkflowError(Exception):
     """This file is not usable; the message is the reason, in words for its row."""
 
 
+class NoWorkflowError(WorkflowError):
+    """The file is whole, and is something else."""
+
+
 @dataclass(frozen=True)
 class Document:
     """One graph, as the frontend saves it (ui) or as it sends it to the server (api)."""
@@ -209,7 +213,7 @@ def _read(handle: int, size: int) -> WorkflowFile:
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         name = _foreign_container(head, size)
         if name:
-            raise WorkflowError(f"unsupported container {name}")
+            raise NoWorkflowError(f"unsupported container {name}")
     data = head + os.read(handle, size - len(head)) if size > len(head) else head
     return _read_json(_decode(data))
 
@@ -247,19 +251,19 @@ def _read_json(text: str) -> WorkflowFile:
     if found.documents:
         return WorkflowFile("json", tuple(found.documents))
     if not isinstance(value, dict):
-        raise WorkflowError(f"{_describe(value)}, not a workflow")
-    raise WorkflowError(_nothing_inside(found))
+        raise NoWorkflowError(f"{_describe(value)}, not a workflow")
+    raise _nothing_inside(found)
 
 
 def _unwrap_texts(container: Container, texts: Mapping[str, str], found: _Found, whole: bool) -> WorkflowFile:
     _unwrap(dict(texts), "", 0, found)
     if found.documents:
         return WorkflowFile(container, tuple(found.documents))
-    raise WorkflowError(_nothing_inside(found) if whole else "truncated: the image ends early, with no workflow before that")
+    raise _nothing_inside(found) if whole else WorkflowError("truncated: the image ends early, with no workflow before that")
 
 
-def _nothing_inside(found: _Found) -> str:
-    return f"no workflow inside ({found.problem})" if found.problem else "no workflow inside"
+def _nothing_inside(found: _Found) -> WorkflowError:
+    return WorkflowError(f"no workflow inside ({found.problem})") if found.problem else NoWorkflowError("no workflow inside")
 
 
 def _unwrap(value: Any, where: str, depth: int, found: _Found) -> None:

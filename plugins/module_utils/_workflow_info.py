@@ -21,7 +21,13 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import 
 from ansible_collections.emprops.comfyui.plugins.module_utils._core_nodes import FRONTEND_ONLY, Builtins, ObjectInfo
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_inputs import PICKLES, ComboFolders
 from ansible_collections.emprops.comfyui.plugins.module_utils._registry import Registry
-from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import WorkflowError, WorkflowFile, find_files, read_workflow
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import (
+    NoWorkflowError,
+    WorkflowError,
+    WorkflowFile,
+    find_files,
+    read_workflow,
+)
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_graph import Graph, Node, is_link
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_models import (
     ModelReader,
@@ -111,12 +117,15 @@ class Analysis:
         self._models: dict[str, _Claims] = {}
         self._models_of: dict[str, list[str]] = {}
 
-    def read(self, path: Path) -> None:
-        """Read one file; whatever is wrong with it is said in its row."""
+    def read(self, path: Path, *, named: bool = True) -> None:
+        """Read one file; whatever is wrong with it is said in its row. Who named a folder did not call all in it workflows."""
         key = printable_path(path)
         problem = ""
+        other = False
         try:
             self.add(key, read_workflow(path))
+        except NoWorkflowError as error:
+            problem, other = str(error), not named
         except WorkflowError as error:
             problem = str(error)
         except RecursionError:
@@ -125,10 +134,10 @@ class Analysis:
             problem = "it is too large for the memory of this machine"
         # Outside, where what the error holds on to is free again.
         if problem:
-            self.refuse(key, problem)
+            self.refuse(key, problem, other=other)
 
-    def refuse(self, path: str, reason: str) -> None:
-        self._files[path] = {"valid": False, "error": printable(reason)}
+    def refuse(self, path: str, reason: str, *, other: bool = False) -> None:
+        self._files[path] = {"valid": False, "error": printable(reason), "other": other}
 
     def add(self, path: str, file: WorkflowFile) -> None:
         """Take a file that could be read. Raises WorkflowError before anything of it is taken."""
@@ -465,7 +474,7 @@ def analyse(
         analysis.refuse(printable(name), reason)
     with _without_cycles_collected():
         for path in files:
-            analysis.read(path)
+            analysis.read(path, named=str(path) in paths)
     return analysis.result()
 
 

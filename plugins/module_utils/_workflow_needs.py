@@ -78,4 +78,5 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _unreadable(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
-    return [f"{path}: {row['error']}" for path, row in sorted(result["files"].items()) if not row["valid"] and not catalogue.accepts(path)]
+    rows = [(path, row) for path, row in sorted(result["files"].items()) if not row["valid"] and not row["other"]]
+    return [f"{path}: {row['error']}" for path, row in rows if not catalogue.accepts(path)]

@@ -45,7 +45,7 @@ def workflow_report(result: Mapping[str, Any], asked: str, catalogue: Catalogue)
             workflows.append({"file": path, "valid": True, "runnable": _runnable(needs, asked), "reason": None, "needs": needs})
         else:
             workflows.append({"file": path, "valid": False, "runnable": False, "reason": file["error"], "needs": []})
-            undecided += [] if catalogue.accepts(path) else [printable(f"{path}: {file['error']}")]
+            undecided += [] if file.get("other") or catalogue.accepts(path) else [printable(f"{path}: {file['error']}")]
     return {**{key: result[key] for key in KEYS}, "asked": printable(asked) or None, "workflows": workflows, "open": undecided}
 
 

@@ -123,7 +123,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 files:
-  description: A row for each file.
+  description:
+    - A row for each file. C(other) marks a file that was found in a folder, is whole, and is no workflow.
   type: dict
   returned: success
   sample:
@@ -138,7 +139,8 @@ files:
       unresolved: []
     flows/broken.json:
       valid: false
-      error: "the file ends too early (truncated?): line 1, column 1024"
+      error: "truncated: line 1, column 1024"
+      other: false
 packs:
   description: The custom-node packs that are needed, by name. A name is that of the folder below C(custom_nodes).
   type: list

@@ -167,7 +167,7 @@ def test_a_file_that_was_refused_has_its_reason_and_no_more():
     asked = analysis()
     asked.refuse("x.json", "truncated")
     result = asked.result()
-    assert result["files"] == {"x.json": {"valid": False, "error": "truncated"}}
+    assert result["files"] == {"x.json": {"valid": False, "error": "truncated", "other": False}}
     assert (result["summary"]["files"], result["summary"]["invalid"]) == (1, 1)
 
 

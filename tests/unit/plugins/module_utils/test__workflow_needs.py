@@ -6,7 +6,10 @@ import pytest
 from ansible_collections.emprops.comfyui.plugins.filter import needed_models as needed_models_filter
 from ansible_collections.emprops.comfyui.plugins.filter import workflow_open as workflow_open_filter
 from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import Catalogue
+from ansible_collections.emprops.comfyui.plugins.module_utils._core_nodes import builtins
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import ManifestError
+from ansible_collections.emprops.comfyui.plugins.module_utils._registry import load_registry
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_info import Options, analyse
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs import (
     needed_models,
     needed_packs,
@@ -14,7 +17,10 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs im
     open_packs,
     with_manifests,
 )
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import DEFAULT_HOSTS
 from support.workflows import needs, node, ui
+
+OPTIONS = Options(DEFAULT_HOSTS)
 
 HUB = "https://huggingface.co/example/repo/resolve/main"
 PROTOCOLS = ("https", "ssh")
@@ -39,10 +45,21 @@ def test_a_class_that_is_too_new_stands_in_the_way_too():
 
 
 def test_a_file_that_cannot_be_read_stands_in_the_way_of_both():
-    result = {**needs(ui()), "files": {"flows/b.json": {"valid": False, "error": "not JSON"}}}
+    result = {**needs(ui()), "files": {"flows/b.json": {"valid": False, "error": "not JSON", "other": False}}}
     for ask in (open_packs, open_models):
         assert ask(result, Catalogue()) == ["flows/b.json: not JSON"]
         assert ask(result, Catalogue(accepted=["flows/b.json"])) == []
+
+
+def test_a_file_of_a_folder_that_is_something_else_stands_in_nobodys_way(tmp_path):
+    def ask(path):
+        known = {"builtins": builtins(None), "object_info": None, "catalogue": Catalogue(), "registry": load_registry("none")}
+        return open_packs(analyse([str(path)], OPTIONS, **known), Catalogue())
+
+    (tmp_path / "package.json").write_text('{"name": "x"}')
+    assert ask(tmp_path) == [] and ask(tmp_path / "package.json") == [f"{tmp_path}/package.json: no workflow inside"]
+    (tmp_path / "cut.json").write_text('{"nodes": [')
+    assert [line.partition(":")[0] for line in ask(tmp_path)] == [str(tmp_path / "cut.json")]
 
 
 def test_a_model_without_a_source_may_be_in_the_store():
