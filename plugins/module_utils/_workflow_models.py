@@ -129,7 +129,8 @@ class ModelReader:
             elif isinstance(value, dict):
                 yield from self._read_entry(node, value, choices, declared)
             else:
-                yield from self._use(node, value, choices, declared, sure=True, active=_is_enabled(node, name))
+                known = not name or bool(_input(name, folders))
+                yield from self._use(node, value, choices, declared, sure=known, active=_is_enabled(node, name))
         for name, origin in links.items():
             if origin is not None:
                 yield from self._read_origin(node, origin, _input(name, folders), declared)
@@ -148,6 +149,10 @@ class ModelReader:
                 found = [(name, value, folders[name]) for name, value in zip(folders, strings, strict=True)]
         elif isinstance(node.values, dict):
             found += [("", value, next(iter(folders.values()))) for value in node.values.values() if isinstance(value, dict)]
+        if not is_known_builtin(node.type):
+            # A pack may have called its inputs otherwise when this was saved.
+            strays = {name: value for name, value in named.items() if _is_model(value) and not _input(name, folders)}
+            found += [(name, value, (folder,)) for name, value in strays.items() if (folder := folder_by_input(name, node.type))]
         yield from found
 
     def _read_entry(

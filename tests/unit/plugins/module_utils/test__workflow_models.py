@@ -509,3 +509,9 @@ def test_notes_name_addresses_and_no_models(kind):
 def test_a_slot_without_a_widget_is_no_widget():
     data = ui(loader(inputs=[slot("model", 1)]), node("Switch", id=2), links=[link(1, 2, 1)])
     assert Reading(data).places == ["checkpoints/a.safetensors"]
+
+
+def test_an_input_that_a_pack_has_renamed_since_is_told_by_its_name():
+    reading = Reading(api(call("FluxLoader", unet_name="a.sft", clip_name1="b.safetensors", clip_name2="c.safetensors")))
+    assert set(reading.places) == {"diffusion_models/a.sft", "text_encoders/b.safetensors", "text_encoders/c.safetensors"}
+    assert {use.name: use.sure for use in reading.uses} == {"a.sft": False, "b.safetensors": True, "c.safetensors": False}
