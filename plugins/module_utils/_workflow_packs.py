@@ -334,6 +334,7 @@ def _are_alike(one: str, other: str) -> bool:
     return plain[0] == plain[1] and bool(plain[0])
 
 
+@functools.lru_cache(maxsize=8192)
 def class_problem(name: str) -> str:
     """Why a text cannot be the name of a class; nothing when it can."""
     if not name.strip():
