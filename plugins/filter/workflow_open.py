@@ -9,7 +9,7 @@ version_added: 0.1.0
 author: EmProps (@stakeordie)
 description:
   - Lists what M(emprops.comfyui.workflow_info) could not resolve, and which files it could not read, without what somebody accepted.
-  - A model without a known source is not listed, for it may be in the store.
+  - A model without a known source may be in the store, so that it is not among the V(models), and V(sources) lists it.
 positional: kind, accepted
 options:
   _input:
@@ -20,7 +20,7 @@ options:
     description: Which rows to list.
     type: str
     required: true
-    choices: [packs, models]
+    choices: [packs, models, sources]
   accepted:
     description: Names that may stay unresolved, as in the C(accepted) of a catalogue (classes, models as directory/name, files).
     type: list
@@ -43,14 +43,14 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import CatalogueError, parse_catalogue
-from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs import open_models, open_packs
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs import open_models, open_packs, unsourced_models
 
-KINDS = {"packs": open_packs, "models": open_models}
+KINDS = {"packs": open_packs, "models": open_models, "sources": unsourced_models}
 
 
 def workflow_open(result, kind, accepted=()):
     if kind not in KINDS:
-        raise AnsibleFilterError(f"workflow_open knows packs and models, not {kind!r}")
+        raise AnsibleFilterError(f"workflow_open knows {', '.join(KINDS)}, not {kind!r}")
     try:
         return KINDS[kind](result, parse_catalogue({"accepted": accepted}))
     except CatalogueError as error:

@@ -24,7 +24,7 @@ LONGEST_NAME = 4096
 # Endings of files that hold weights. The first row is what ComfyUI itself lists.
 ENDINGS = (
     ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl",
-    ".gguf", ".onnx", ".engine", ".trt", ".tflite", ".task", ".msgpack", ".h5", ".npz", ".torchscript",
+    ".gguf", ".onnx", ".patch", ".engine", ".trt", ".tflite", ".task", ".msgpack", ".h5", ".npz", ".torchscript",
 )  # fmt: skip
 # Loading these can run code that is in them.
 PICKLES = (".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl")
@@ -83,6 +83,28 @@ _BY_NAME = re.compile(
 )
 
 
+# Classes whose files no widget names: what they take stands behind a preset, or is found or fetched when they run.
+_PRESET = "it takes the ipadapter and clip_vision files that its preset stands for"
+_FACES = "it takes InsightFace models from insightface/models, and may fetch them when it runs"
+_EYES = "it fetches its EVA-CLIP model when it runs"
+IMPLICIT = {
+    "IPAdapterUnifiedLoader": _PRESET,
+    "IPAdapterUnifiedLoaderCommunity": _PRESET,
+    "IPAdapterUnifiedLoaderFaceID": f"{_PRESET}, and a LoRA",
+    "IPAdapterModelHelper //Inspire": _PRESET,
+    "easy ipadapterApply": _PRESET,
+    "IPAdapterInsightFaceLoader": _FACES,
+    "InstantIDFaceAnalysis": _FACES,
+    "PulidInsightFaceLoader": _FACES,
+    "PulidFluxInsightFaceLoader": _FACES,
+    "PulidEvaClipLoader": _EYES,
+    "PulidFluxEvaClipLoader": _EYES,
+}
+
+# An input that is called like a folder, or one of what is in it, most likely means that folder.
+_KEYS_AS_INPUTS = CORE_FOLDERS - {"classifiers", "configs", "detection", "diffusers"}
+
+
 def _parse(table: str) -> dict[str, dict[str, tuple[str, ...]]]:
     rows = (line.rsplit(": ", 1) for line in table.strip().splitlines())
     return {name: {part.partition("=")[0]: (part.partition("=")[2],) for part in inputs.split()} for name, inputs in rows}
@@ -124,8 +146,9 @@ def is_known_builtin(class_name: str) -> bool:
 
 def folder_by_input(name: str, class_name: str) -> str | None:
     """The folder that an input of an unknown class most likely looks in."""
-    match = _BY_NAME.fullmatch(name.rpartition(".")[2])
-    folder = match.lastgroup if match else None
+    name = name.rpartition(".")[2]
+    match = _BY_NAME.fullmatch(name)
+    folder = match.lastgroup if match else next((key for key in (name, f"{name}s") if key in _KEYS_AS_INPUTS), None)
     return "clip_vision" if folder == "text_encoders" and "vision" in class_name.lower() else folder
 
 

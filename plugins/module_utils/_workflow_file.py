@@ -104,6 +104,10 @@ Kind = Literal["ui", "api"]
 Container = Literal["json", "png", "webp"]
 
 
+# What stands beside "nodes" in the graphs of other programs (n8n, InvokeAI, Dify, glTF), where ComfyUI has "links".
+_OTHER_GRAPHS = ("connections", "edges", "asset", "scenes")
+
+
 class WorkflowError(Exception):
     """This file is not usable; the message is the reason, in words for its row."""
 
@@ -296,7 +300,7 @@ def _unwrap(value: Any, where: str, depth: int, found: _Found) -> None:
 
 
 def _graph_kind(value: dict[str, Any]) -> Kind | None:
-    if isinstance(value.get("nodes"), list):
+    if isinstance(value.get("nodes"), list) and ("links" in value or not any(key in value for key in _OTHER_GRAPHS)):
         return "ui"
     # One is enough: real prompts carry other keys beside their nodes.
     if any(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in value.values()):

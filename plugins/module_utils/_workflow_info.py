@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import Catalogue, model_path
 from ansible_collections.emprops.comfyui.plugins.module_utils._core_nodes import FRONTEND_ONLY, Builtins, ObjectInfo
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_inputs import PICKLES, ComboFolders
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_inputs import PICKLES, ComboFolders, looks_like_model
 from ansible_collections.emprops.comfyui.plugins.module_utils._registry import Registry
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import (
     NoWorkflowError,
@@ -56,6 +56,9 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety i
 # More of one file is not for people to read.
 MOST_FINDINGS = 200
 MOST_ADDRESSES = 10
+MOST_MODELS = 20_000
+# What ComfyUI tries after a name in a text.
+TAG_ENDINGS = (".safetensors", ".pt", ".bin")
 # The claims of a model in the order in which they are believed; the catalogue stands before, the registry between.
 _RANKS = ("workflow", "downloader", "value")
 
@@ -291,6 +294,7 @@ class Analysis:
         if choice.repository != pack["repository"]:
             words = f"two packs want the folder {choice.name}: {pack['repository']} is taken, and not {choice.repository}"
             self._find("conflicting_packs", "warning", words, path)
+            pack["confidence"] = "low"
         if not choice.sure:
             pack["confidence"] = "low"
         known = {candidate["repository"] for candidate in pack["candidates"]}
@@ -303,7 +307,14 @@ class Analysis:
     def _take_models(self, path: str, uses: Iterable[ModelUse], ui: Sequence[Graph], unresolved: list[str]) -> None:
         keys: dict[str, None] = {}
         open_names: dict[str, dict[int, _Claims]] = {}
+        names: set[str] = set()
         for use in uses:
+            names.add(f"{use.directory}/{use.name}")
+            if len(names) > MOST_MODELS:
+                words = f"it names more than {MOST_MODELS} models; the rest is not read"
+                self._refused_models[path] = {"model": path, "reason": words, "suggestion": None, "seen_in": {path}}
+                unresolved.append(path)
+                break
             if use.refused:
                 entry: dict[str, Any] = {"model": use.name, "reason": use.refused, "suggestion": None, "seen_in": set()}
                 self._refused_models.setdefault(use.name, entry)["seen_in"].add(path)
@@ -402,12 +413,28 @@ class Analysis:
             words = f"{claims.directory}/{claims.name} is a pickle: loading it can run code that is in it"
             self._find("pickle", "warning", words, row["seen_in"][0])
         self._compare_urls(claims, row)
+        if not looks_like_model(claims.name):
+            self._complete_name(claims, row)
         reason, suggestion = self._find_source(claims, row)
+        if reason and not looks_like_model(claims.name):
+            # ComfyUI runs without it, and says so in its log.
+            self._find("unknown_tag", "warning", f"{claims.directory}/{claims.name}, named in a text: {reason}", row["seen_in"][0])
+            reason = ""
         return row, "" if row.get("installed") else reason, suggestion
+
+    def _complete_name(self, claims: _Claims, row: dict[str, Any]) -> None:
+        """A text names a file without its ending: the one that the catalogue or the registry has is meant."""
+        for ending in TAG_ENDINGS:
+            name = claims.name + ending
+            listed = self._registry.models(name.rpartition("/")[2])
+            if self._catalogue.model(claims.directory, name) or any(model_path(one.directory, "") == claims.directory for one in listed):
+                row["name"] = claims.name = name
+                return
 
     def _compare_urls(self, claims: _Claims, row: dict[str, Any]) -> None:
         urls = sorted({url for source, url in claims.urls if source in ("workflow", "downloader")})
         if len(urls) > 1:
+            row["confidence"] = "low"
             row["warnings"].append(f"workflows name {len(urls)} addresses for it: {', '.join(printable(url) for url in urls[:5])}")
             words = f"{claims.directory}/{claims.name} has {len(urls)} addresses: {', '.join(printable(url) for url in urls[:5])}"
             self._find("conflicting_urls", "warning", words, row["seen_in"][0])
@@ -424,10 +451,13 @@ class Analysis:
                 row.update(url=found[0][1], sha256=claims.hashes.get(found[0][1]), source=source)
                 return "", None
         pins = [pin for pin in self._catalogue.models_named(claims.name) if pin.url]
-        if len({(pin.url, pin.sha256) for pin in pins}) == 1:
-            row.update(url=pins[0].url, sha256=pins[0].sha256, size=pins[0].size, source="catalogue")
+        near = [pin for pin in pins if model_path(pin.directory, "").partition("/")[0] == claims.directory.partition("/")[0]]
+        if len({(pin.url, pin.sha256) for pin in near}) == 1:
+            row.update(url=near[0].url, sha256=near[0].sha256, size=near[0].size, source="catalogue", confidence="low")
+            row["warnings"].append(f"the catalogue's file of this name, which it has as {near[0].path}")
             return "", None
-        return self._ask_registry(claims, row)
+        reason, suggestion = self._ask_registry(claims, row)
+        return reason, suggestion or (f"the catalogue has {pins[0].path}" if pins else None)
 
     def _ask_registry(self, claims: _Claims, row: dict[str, Any]) -> tuple[str, str | None]:
         wanted = claims.directory.partition("/")[0]

@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 from ansible_collections.emprops.comfyui.plugins.module_utils._core_nodes import FRONTEND_ONLY
 from ansible_collections.emprops.comfyui.plugins.module_utils._data.pack_loaders import AUTO
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_inputs import (
+    IMPLICIT,
     LONGEST_NAME,
     canonical,
     folder_by_input,
@@ -82,7 +83,7 @@ class ModelUse:
 
 
 class ModelReader:
-    """Reads one document. `combos` is what a running instance offers for an input, by class and input."""
+    """Reads one document. `folder_of_combo` says, by class and input, which folder a running instance offers files of."""
 
     def __init__(
         self,
@@ -110,6 +111,8 @@ class ModelReader:
 
     def _read_node(self, node: Node) -> Iterator[ModelUse]:
         folders = folders_of(node.type)
+        if node.type in IMPLICIT:
+            self._say("implicit_models", "info", f"{node.type}: {IMPLICIT[node.type]}, which the workflow does not name", node.id)
         if folders is not None:
             yield from self._read_loader(node, folders)
         elif node.type in AUTO:
@@ -152,15 +155,19 @@ class ModelReader:
         if not is_known_builtin(node.type):
             # A pack may have called its inputs otherwise when this was saved.
             strays = {name: value for name, value in named.items() if _is_model(value) and not _input(name, folders)}
-            found += [(name, value, (folder,)) for name, value in strays.items() if (folder := folder_by_input(name, node.type))]
+            found += [(name, value, _guess(name, node.type, folders)) for name, value in strays.items()]
         yield from found
 
     def _read_entry(
         self, node: Node, entry: Mapping[str, Any], folders: tuple[str, ...], declared: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[ModelUse]:
-        """A row of a list of LoRAs, which can be switched off."""
+        """A row of a list of LoRAs, which can be switched off: {lora, on} or {name, active}."""
         if "lora" in entry:
             yield from self._use(node, entry["lora"], folders, declared, sure=True, active=entry.get("on") is not False)
+        elif isinstance(entry.get("active"), bool) and isinstance(entry.get("name"), str) and "strength" in entry:
+            for use in self._use_tag(node, entry["name"], "loras"):
+                use.active = node.active and entry["active"]
+                yield use
 
     def _read_origin(
         self, node: Node, origin: Node, folders: tuple[str, ...], declared: Mapping[str, Mapping[str, Any]]
@@ -210,10 +217,7 @@ class ModelReader:
                     yield from self._use_tag(node, match[1], "loras")
 
     def _read_downloader(self, node: Node) -> Iterator[ModelUse]:
-        values = node.named_values(None if isinstance(node.values, dict) else _DOWNLOADER_ORDER)
-        token = values.get("token")
-        if isinstance(token, str) and looks_like_secret("token", token):
-            self._say("token", "error", "it holds a token: remove it from the workflow, and have it replaced", node.id)
+        values = node.named_values(_order_of_downloader(node))
         links = node.links()
         name, directory, url = values.get("filename"), values.get("save_to"), values.get("url")
         if not (isinstance(name, str) and isinstance(directory, str) and name.strip()) or "filename" in links or "save_to" in links:
@@ -246,6 +250,8 @@ class ModelReader:
             return
         entry = declared.get(value) or declared.get(value.replace("\\", "/").rpartition("/")[2]) or self._of_document.get(value)
         folder = self._declared_folder(node, entry, folders) if entry else None
+        if entry and "directory" in entry and folder is None:
+            entry = None  # it is about another file
         use = self._named(node, value, (folder,) if folder else folders, sure=sure or folder is not None)
         use.active = node.active and active
         if entry and not use.refused:
@@ -342,16 +348,17 @@ def find_secrets(nodes: Sequence[Node], say: Say) -> None:
     """Tokens that somebody left in a widget; their values are never repeated."""
     for node in nodes:
         if node.type == DOWNLOADER:
-            continue
-        if isinstance(node.values, list) and not is_known_builtin(node.type):
+            named: Iterable[tuple[str, Any]] = node.named_values(_order_of_downloader(node)).items()
+        elif isinstance(node.values, list) and not is_known_builtin(node.type):
             names = node.names() or itertools.repeat("")
-            named: Iterable[tuple[str, Any]] = zip(names, node.values, strict=False)
+            named = zip(names, node.values, strict=False)
         elif isinstance(node.values, dict):
             named = node.values.items()
         else:
             named = zip(itertools.repeat(""), _strings(node), strict=False)
         if any(_is_secret(name, value) for name, value in named):
-            say("token", "error", f"{printable(node.type)} holds what looks like a secret: remove it from the workflow", node.id)
+            words = f"{printable(node.type)} holds what looks like a secret: remove it from the workflow, and have it replaced"
+            say("token", "error", words, node.id)
 
 
 def note_texts(nodes: Sequence[Node]) -> Iterator[str]:
@@ -387,6 +394,10 @@ def _is_secret(name: str, value: Any) -> bool:
     return type(value) is str and 8 <= len(value) <= LONGEST_NAME and looks_like_secret(name, value)
 
 
+def _order_of_downloader(node: Node) -> Sequence[str] | None:
+    return None if isinstance(node.values, dict) else _DOWNLOADER_ORDER
+
+
 def _sha256(entry: Mapping[str, Any]) -> str | None:
     digest, kind = entry.get("hash"), entry.get("hash_type", "SHA256")
     if isinstance(digest, str) and _SHA256.fullmatch(digest) and isinstance(kind, str) and kind.upper() == "SHA256":
@@ -396,6 +407,13 @@ def _sha256(entry: Mapping[str, Any]) -> str | None:
 
 def _is_model(value: Any) -> TypeGuard[str]:
     return type(value) is str and looks_like_model(value)
+
+
+def _guess(name: str, class_name: str, folders: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The folder of an input that a known class has had, or has by now: the only one of the class, else what it is called."""
+    choices = set(folders.values())
+    folder = folder_by_input(name, class_name)
+    return choices.pop() if len(choices) == 1 else (folder,) if folder else ()
 
 
 def _is_enabled(node: Node, name: str) -> bool:

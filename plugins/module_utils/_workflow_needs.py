@@ -8,10 +8,12 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import Catalogue, model_path
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import parse_manifest, parse_packs
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_inputs import looks_like_model
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_report import row_name, row_reason
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import printable
 
@@ -24,15 +26,21 @@ def open_packs(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
 
 def open_models(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
     """The same for models. One without a known source is not among them: it may be in the store."""
-    placed = {model_path(model["directory"], model["name"]) for model in result["models"]}
-    rows = [row for row in result["unresolved"] if "model" in row and model_path("", row["model"]) not in placed]
+    rows = [row for row in result["unresolved"] if "model" in row and not _is_placed(row, result)]
     return [*_lines(rows, catalogue), *_unreadable(result, catalogue)]
+
+
+def unsourced_models(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
+    """A line for each model that has a place and no known source."""
+    return _lines([row for row in result["unresolved"] if "model" in row and _is_placed(row, result)], catalogue)
 
 
 def needed_packs(result: Mapping[str, Any], catalogue: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Packs in the manifest's shape, with all that the catalogue's own entry says of them."""
     entries = {str(entry["name"]).casefold(): dict(entry) for entry in catalogue.get("custom_nodes") or []}
-    packs = [pack for pack in result["packs"] if pack["repository"]]
+    # A pack that is only a guess for classes that nobody decided about is not brought, accepted as they may be.
+    unresolved = {row["class"] for row in result["unresolved"] if "class" in row}
+    packs = [pack for pack in result["packs"] if pack["repository"] and not unresolved.issuperset(pack["classes"])]
     return [entries.get(pack["name"].casefold(), {"name": pack["name"], "url": pack["repository"]}) for pack in packs]
 
 
@@ -42,7 +50,9 @@ def needed_models(result: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]
     wanted = []
     for model in result["models"]:
         path = model_path(model["directory"], model["name"])
-        if path not in known and not (model["url"] is None and catalogue.accepts(f"{model['directory']}/{model['name']}")):
+        # Without a source a name in a text, whose ending nobody knows, cannot be looked for either.
+        hopeless = model["url"] is None and (not looks_like_model(path) or catalogue.accepts(f"{model['directory']}/{model['name']}"))
+        if path not in known and not hopeless:
             directory, _slash, name = path.rpartition("/")
             wanted.append({"name": name, "directory": directory, **{key: model[key] for key in ("url", "sha256", "size")}})
     return wanted
@@ -67,6 +77,11 @@ def with_manifests(catalogue: Mapping[str, Any], manifests: Sequence[Any], proto
     return {**catalogue, "custom_nodes": entries}
 
 
+def _is_placed(row: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
+    path = model_path("", row["model"])
+    return any(model_path(model["directory"], model["name"]) == path for model in result["models"])
+
+
 def _lines(rows: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> list[str]:
     return [_line(row) for row in rows if not catalogue.accepts(row_name(row))]
 
@@ -79,4 +94,11 @@ def _line(row: Mapping[str, Any]) -> str:
 
 def _unreadable(result: Mapping[str, Any], catalogue: Catalogue) -> list[str]:
     rows = [(path, row) for path, row in sorted(result["files"].items()) if not row["valid"] and not row["other"]]
-    return [f"{path}: {row['error']}" for path, row in rows if not catalogue.accepts(path)]
+    return [f"{path}: {row['error']}" for path, row in rows if not _accepts_file(catalogue, path)]
+
+
+def _accepts_file(catalogue: Catalogue, path: str) -> bool:
+    """A file may be accepted by the end of its path, which is the same on every controller."""
+    parts = Path(path).parts
+    ends = [tuple(part for part in Path(name).parts if part not in (".", "..")) for name in catalogue.accepted]
+    return any(end and parts[-len(end) :] == end for end in ends)

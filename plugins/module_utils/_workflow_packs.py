@@ -30,7 +30,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety i
 CORE_ID = "comfy-core"
 # A pack with fewer stars that alone claims a class says little: it may be an unknown new builtin.
 FEW_STARS = 4
-CLEAR_MARGIN = 3
+# Measured on files that nobody here had seen: between three and ten times as many stars, the choice was mostly wrong.
+CLEAR_MARGIN = 10
 LONGEST_CLASS = 256
 
 # What GitHub allows as an owner and as a repository.
@@ -171,10 +172,11 @@ class PackResolver:
     def _recall(self, name: str, evidence: Evidence) -> Verdict:
         declared = evidence.key
         if declared is None:
-            return self._look(name, evidence)
+            return self._look(name.strip(), evidence)
         key = (name, declared)
         if key not in self._known:
-            self._known[key] = self._look(name, evidence)
+            # ComfyUI once had a class with a blank at its end, and files still name it.
+            self._known[key] = self._look(name.strip(), evidence)
         return self._known[key]
 
     def _look(self, name: str, evidence: Evidence) -> Verdict:
@@ -227,8 +229,8 @@ class PackResolver:
 
     def _look_at_declared(self, name: str, evidence: Evidence) -> Verdict | None:
         found: list[tuple[RegistryPack | None, str, str]] = []
-        for identity, count in evidence.aux_ids.most_common():
-            found += [(self._registry.by_repository(identity), "aux_id", identity)] * min(count, 1)
+        for identity, _count in evidence.aux_ids.most_common():
+            found.append((self._registry.by_repository(identity), "aux_id", identity))
         for identity, _count in evidence.cnr_ids.most_common():
             if identity != CORE_ID:
                 found.append((self._registry.by_id(identity), "cnr_id", identity))
@@ -237,14 +239,25 @@ class PackResolver:
         listed = [(pack, how) for pack, how, _identity in found if pack is not None]
         if listed:
             # Nodes of one class that name several packs: the one that the registry has it in.
-            exact = {pack.repository for pack in self._registry.exact(name)} if len(listed) > 1 else set()
+            having = self._registry.exact(name)
+            exact = {pack.repository for pack in having}
             pack, how = next(((pack, how) for pack, how in listed if pack.repository in exact), listed[0])
+            if having and pack.repository not in exact and not any(_are_alike(pack.name, other.name) for other in having):
+                return self._dispute(name, pack, how, having[0])
             return Verdict("pack", self._listed(pack, how, True))
         for _pack, how, identity in found:
             own = self._catalogue.pack_named(identity.rpartition("/")[2])
             if own is not None:
                 return Verdict("pack", Choice(own.name, own.url, identity if how == "cnr_id" else None, f"{how}, catalogue", True))
         return self._judge_unlisted(name, *found[0][1:])
+
+    def _dispute(self, name: str, pack: RegistryPack, how: str, other: RegistryPack) -> Verdict:
+        """The workflow says one pack and the registry others: an old list, or somebody who wants theirs to be installed."""
+        words = f"the workflow declares {printable(name)} as {pack.repository}'s, and the registry has it in {other.repository}"
+        choice = self._listed(pack, how, (pack.stars or 0) >= (other.stars or 0))
+        if choice is None or choice.sure or self._ambiguous == "best_any":
+            return Verdict("pack", choice, finding=("disputed_pack", "info", words))
+        return Verdict("unresolved", choice, words=words, suggestion=other.repository, finding=("disputed_pack", "warning", words))
 
     def _judge_unlisted(self, name: str, how: str, identity: str) -> Verdict | None:
         """Only the workflow itself vouches for this pack: a stranger must not be able to name what we clone and run."""

@@ -73,9 +73,10 @@ def workflow_table(report: Mapping[str, Any], width: int = WIDTH) -> list[str]:
         for need in shown:
             start = f"    {need['kind']:<5}  {_cut(need['name'], names):<{names}}  "
             lines.append(start + _cut(need["detail"], width - len(start)))
-    lines += _finding_lines(report["findings"], folder)
     lines = [printable(line) for line in lines]
-    return [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+    lines = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+    # What a finding says ends in what to do about it, and so is not cut.
+    return lines + _finding_lines(report["findings"], folder, width)
 
 
 def _pack_needs(packs: Iterable[Mapping[str, Any]], asked: str) -> list[dict[str, Any]]:
@@ -134,7 +135,7 @@ def _verdict(workflow: Mapping[str, Any]) -> str:
     return VERDICTS[workflow["runnable"]] if workflow["valid"] else UNREADABLE
 
 
-def _finding_lines(findings: Iterable[Mapping[str, Any]], folder: str) -> list[str]:
+def _finding_lines(findings: Iterable[Mapping[str, Any]], folder: str, width: int) -> list[str]:
     """The same finding in many files is one line."""
     places: dict[tuple[int, str, str], list[str]] = {}
     for finding in findings:
@@ -144,7 +145,8 @@ def _finding_lines(findings: Iterable[Mapping[str, Any]], folder: str) -> list[s
     lines = []
     for (severity, kind, message), where in sorted(places.items()):
         more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-        lines.append(f"{SEVERITIES[severity]:<7}  {kind}  {where[0]}{more}: {message}")
+        line = f"{SEVERITIES[severity]:<7}  {kind}  {printable(where[0])}{more}: {printable(message)}"
+        lines += textwrap.wrap(line, width, subsequent_indent=" " * 9)
     return ["Findings:", *lines] if lines else []
 
 

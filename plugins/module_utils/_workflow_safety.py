@@ -50,7 +50,7 @@ _URL = re.compile(
 # A last label that is a number, decimal, octal or hexadecimal, makes the whole an IP address to a browser.
 _IP_ADDRESS = re.compile(r"\[.*|(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _PRIVATE_NAME = re.compile(r"(?:.*\.)?(?:localhost|localdomain|local|internal|intranet|lan|home|corp|arpa)\.?", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(r"token|secret|passw|apikey|accesskey|credential|signature|authorization")
+_SECRET_PARAMETER = re.compile(r"token|secret|jwt|session|authkey|passw|apikey|accesskey|credential|signature|authorization")
 
 _TOO_LONG = f"a name has at most {LONGEST_PATH} bytes"
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -70,7 +70,7 @@ _SHAPES = re.compile(
 _MARK = re.compile(r"hf_|api_org_|sk[-_]|gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|AIza|ya29\.|eyJ|xox|r8_|rpa_|comfyui-|Bearer |-----BEGIN ")
 _USER_IN_URL = re.compile(r"(?<=://)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
 _ASSIGNMENT = re.compile(
-    r"(?P<name>\b[a-z0-9_.-]{0,40}(?:token|secret|password|passwd|api[-_]?key|access[-_]?key|signature|credential|auth|(?<=[?&;])key|(?<=[?&;])sig)"
+    r"(?P<name>(?:token|secret|password|passwd|api[-_]?key|access[-_]?key|signature|credential|auth|(?<=[?&;])key|(?<=[?&;])sig)"
     r"[\"']?\s?[=:]\s?[\"']?)(?!//)[^\s&;,\"']+",
     re.IGNORECASE,
 )

@@ -160,6 +160,7 @@ packs:
 models:
   description:
     - The model files that are needed, by folder and name. A name may lead through sub-folders of the directory.
+    - C(installed), there where O(object_info) is given, is whether the instance offers the file.
     - C(source) is who says where it comes from. It is V(catalogue), V(workflow), V(downloader), V(value), V(model_list), V(note)
       or V(none).
   type: list
@@ -209,9 +210,15 @@ findings:
       file: flows/portrait.json
       node: "12"
 registry:
-  description: Which registry was asked, and how old it is.
+  description: Which registry was asked, and how old it is; C(words) says all of it for people.
   type: dict
   returned: success
+  sample:
+    kind: cache
+    path: /home/me/.cache/emprops.comfyui/registry
+    date: "2026-08-18T22:08:00+00:00"
+    age_days: 94
+    words: "5850 packs, 39492 classes and 522 models from the cache /home/me/.cache/emprops.comfyui/registry, 2026-08-18, 94 days old"
 builtins:
   description: How it was decided which classes are builtin.
   type: dict
@@ -240,7 +247,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import M
 from ansible_collections.emprops.comfyui.plugins.module_utils._registry import RegistryError, load_registry
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_info import Options, analyse
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs import with_manifests
-from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import DEFAULT_HOSTS, HostsError, check_hosts
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import DEFAULT_HOSTS, HostsError, check_hosts, printable
 
 
 def read_object_info(source):
@@ -278,7 +285,7 @@ def main():
         if params["object_info"]:
             object_info = parse_object_info(read_object_info(params["object_info"]))
     except (ComfyUIError, OSError, ValueError, RecursionError) as error:
-        module.fail_json(msg=f"object_info cannot be used: {params['object_info']}: {error}")
+        module.fail_json(msg=printable(f"object_info cannot be used: {params['object_info']}: {error}"))
     try:
         hosts = DEFAULT_HOSTS if params["allowed_hosts"] is None else tuple(params["allowed_hosts"])
         check_hosts(hosts)

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils import _workflow_file
-from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import MAX_SIZE, WorkflowError, find_files, read_workflow
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import (
+    MAX_SIZE,
+    NoWorkflowError,
+    WorkflowError,
+    find_files,
+    read_workflow,
+)
 from fuzz.seeds import (
     API,
     API_TEXT,
@@ -576,3 +582,13 @@ def test_folders_may_be_nested_deeper_than_python_calls_itself(tmp_path, monkeyp
         for _level in range(levels):
             os.chdir("..")
             Path("d").rmdir()
+
+
+@pytest.mark.parametrize("beside", ["connections", "edges", "asset", "scenes"])
+def test_the_graph_of_another_program_is_no_workflow(tmp_path, beside):
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps({"nodes": [{"id": "1", "type": "httpRequest"}], beside: {}}))
+    with pytest.raises(NoWorkflowError, match="no workflow inside"):
+        read_workflow(path)
+    path.write_text(json.dumps({"nodes": [{"id": 1, "type": "A"}], "links": [], beside: {}}))
+    assert read_workflow(path).documents[0].kind == "ui"

@@ -6,7 +6,9 @@ import json
 import math
 
 import pytest
+from ansible_collections.emprops.comfyui.plugins.module_utils._catalogue import parse_catalogue
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_file import Document, WorkflowError, WorkflowFile
+from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs import needed_models, needed_packs
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.workflows import (
@@ -300,8 +302,8 @@ def test_packs_for_the_editor_are_needed_only_to_open_a_file():
         pytest.param(
             ui(lora()),
             {"models": [{"name": "a.safetensors", "directory": "vae", "url": f"{HUB}/pin"}]},
-            "catalogue",
-            f"{HUB}/pin",
+            "none",
+            None,
             id="the-catalogue-has-it-in-another-folder",
         ),
         pytest.param(ui(lora("listed.safetensors")), None, "model_list", f"{HUB}/listed.safetensors", id="the-list"),
@@ -675,3 +677,53 @@ def test_whatever_is_in_a_file_the_answer_can_be_written_down(documents, options
         assert model["url"] is None or model["url"].startswith("https://huggingface.co/")
     assert all(row["name"] not in ("", ".", "..") and "/" not in row["name"] for row in result["packs"])
     assert "abcdefgh" not in text and "user:pw" not in text
+
+
+TOKEN = "hf_" + "A1b2" * 9
+
+
+def loader(url):
+    return ui(node(CHECKPOINT, "a.safetensors", properties=declared(url=url, directory="checkpoints")))
+
+
+def test_a_class_that_may_stay_without_a_pack_brings_no_doubtful_one():
+    result = needs(ui(node("Kayak")))
+    assert [row["class"] for row in result["unresolved"]] == ["Kayak"]
+    assert needed_packs(result, {"accepted": ["Kayak"]}) == []
+
+
+def test_a_workflow_cannot_make_a_pack_with_few_stars_certain_that_does_not_list_the_class():
+    result = needs(ui(node("Boat", properties={"cnr_id": "kayak"})))
+    assert [(pack["repository"], pack["confidence"]) for pack in result["packs"]] != [(f"{GITHUB}/lonely/kayak", "high")]
+
+
+@pytest.mark.parametrize("mode", [pytest.param(2, id="muted"), pytest.param(4, id="bypassed")])
+def test_a_token_in_a_downloader_that_does_not_run_is_found(mode):
+    result = needs(ui(node("EmProps_Asset_Downloader", f"{HUB}/a.safetensors", "loras", "a.safetensors", "hf", TOKEN, mode=mode)))
+    assert [finding["kind"] for finding in result["findings"]] == ["token"]
+
+
+def test_what_most_files_say_is_not_certain_where_another_says_otherwise():
+    files = {"a.json": [loader(f"{HUB}/a.safetensors")]}
+    files |= {f"{name}.json": [loader("https://huggingface.co/stranger/x/resolve/main/a.safetensors")] for name in "bc"}
+    (row,) = needs(files=files)["models"]
+    assert row["confidence"] == "low"
+
+
+def test_the_catalogues_file_of_this_name_in_another_folder_is_another_file():
+    name = "diffusion_pytorch_model.safetensors"
+    pin = {"name": name, "directory": "controlnet", "url": f"{HUB}/{name}"}
+    (row,) = needs(api(call("VAELoader", vae_name=name)), catalogue={"models": [pin]})["models"]
+    assert (row["url"], row["confidence"]) != (pin["url"], "high")
+
+
+def test_an_address_for_a_file_in_another_folder_is_not_taken():
+    entry = {"name": "a.safetensors", "url": f"{HUB}/vae/a.safetensors", "directory": "vae"}
+    (row,) = needs(ui(node("CheckpointLoaderSimple", "a.safetensors"), models=[entry]))["models"]
+    assert (row["url"], row["confidence"]) != (entry["url"], "high")
+
+
+def test_an_embedding_named_without_its_ending_is_the_file_that_is_listed():
+    listed = [{"name": "style.safetensors", "directory": "embeddings", "url": f"{HUB}/style.safetensors"}]
+    result = needs(api(call("CLIPTextEncode", text="a boat, embedding:style, calm")))
+    assert needed_models(result, listed, parse_catalogue({})) == []

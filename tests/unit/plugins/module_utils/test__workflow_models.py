@@ -515,3 +515,24 @@ def test_an_input_that_a_pack_has_renamed_since_is_told_by_its_name():
     reading = Reading(api(call("FluxLoader", unet_name="a.sft", clip_name1="b.safetensors", clip_name2="c.safetensors")))
     assert set(reading.places) == {"diffusion_models/a.sft", "text_encoders/b.safetensors", "text_encoders/c.safetensors"}
     assert {use.name: use.sure for use in reading.uses} == {"a.sft": False, "b.safetensors": True, "c.safetensors": False}
+
+
+def test_an_input_that_no_table_knows_is_the_only_folder_of_its_class():
+    reading = Reading(api(call("ADE_AnimateDiffLoRALoader", lora_name="pan.ckpt")))
+    assert reading.places == ["animatediff_motion_lora/pan.ckpt"]
+
+
+def test_an_input_called_like_a_folder_is_that_folder_and_not_certain():
+    reading = Reading(api(call("Unheard", audio_encoder="a.safetensors", vae="v.safetensors", thing="x.safetensors")))
+    assert set(reading.places) == {"audio_encoders/a.safetensors", "vae/v.safetensors", "?/x.safetensors"}
+    assert not any(use.sure for use in reading.uses)
+
+
+def test_rows_of_another_list_of_loras_are_read_too():
+    rows = {"__value__": [{"name": "baz", "active": True, "strength": 1}, {"name": "bar", "active": False, "strength": "1"}]}
+    ui_reading = Reading(ui(node("Unheard", "<lora:x:1>", rows["__value__"][0], rows["__value__"][1])))
+    assert {"loras/baz", "loras/bar"} <= set(ui_reading.places) and "loras/bar" not in ui_reading.active_places
+
+
+def test_a_class_whose_files_no_widget_names_is_told_of():
+    assert Reading(ui(node("IPAdapterUnifiedLoader", "PLUS"))).kinds == ["implicit_models"]

@@ -15,6 +15,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_needs im
     needed_packs,
     open_models,
     open_packs,
+    unsourced_models,
     with_manifests,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import DEFAULT_HOSTS
@@ -48,7 +49,9 @@ def test_a_file_that_cannot_be_read_stands_in_the_way_of_both():
     result = {**needs(ui()), "files": {"flows/b.json": {"valid": False, "error": "not JSON", "other": False}}}
     for ask in (open_packs, open_models):
         assert ask(result, Catalogue()) == ["flows/b.json: not JSON"]
-        assert ask(result, Catalogue(accepted=["flows/b.json"])) == []
+        for accepted in ("flows/b.json", "b.json", "../flows/b.json"):
+            assert ask(result, Catalogue(accepted=[accepted])) == []
+        assert ask(result, Catalogue(accepted=["a.json", "lows/b.json", ".."])) != []
 
 
 def test_a_file_of_a_folder_that_is_something_else_stands_in_nobodys_way(tmp_path):
@@ -65,6 +68,7 @@ def test_a_file_of_a_folder_that_is_something_else_stands_in_nobodys_way(tmp_pat
 def test_a_model_without_a_source_may_be_in_the_store():
     result = needs(ui(node("LoraLoader", "own.safetensors", 1, 1)))
     assert open_models(result, Catalogue()) == []
+    assert [line.partition(":")[0] for line in unsourced_models(result, Catalogue())] == ["loras/own.safetensors"]
     assert needed_models(result, [], Catalogue()) == [
         {"name": "own.safetensors", "directory": "loras", "url": None, "sha256": None, "size": None}
     ]
@@ -116,7 +120,7 @@ def test_the_filters_take_what_is_accepted_as_the_catalogue_has_it():
     result = needs(ui(node("Unheard"), node("LoraLoader", "own.safetensors", 1, 1, id=2)))
     ask = workflow_open_filter.FilterModule().filters()["workflow_open"]
     assert len(ask(result, "packs")) == 1 and ask(result, "packs", [{"name": "Unheard", "note": "ours"}]) == []
-    with pytest.raises(Exception, match="packs and models"):
+    with pytest.raises(Exception, match="packs, models, sources"):
         ask(result, "nodes")
     bring = needed_models_filter.FilterModule().filters()["needed_models"]
     assert len(bring(result)) == 1 and bring(result, [], ["loras/own.safetensors"]) == []
