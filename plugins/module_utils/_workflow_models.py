@@ -94,7 +94,6 @@ class ModelReader:
         allow_renames: bool,
         folder_of_combo: Callable[[str, str], str | None],
     ) -> None:
-        self._graph = graph
         self._say = say
         self._allowed_hosts = tuple(allowed_hosts)
         self._allow_renames = allow_renames
