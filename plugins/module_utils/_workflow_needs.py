@@ -7,6 +7,7 @@ Private to this collection: it may change in any release.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,14 @@ def with_manifests(catalogue: Mapping[str, Any], manifests: Sequence[Any], proto
         source = f"manifest {number}"
         if isinstance(manifest, str):
             packs, _warnings = parse_manifest(manifest, source, protocols)
+            data = json.loads(manifest)
+            listed = data["custom_nodes"] if isinstance(data, dict) else data
         else:
             packs, _warnings = parse_packs(manifest, source, protocols)
+            listed = manifest
+        classes = {entry["name"]: entry.get("classes") or [] for entry in listed}
         fresh = [pack for pack in packs if pack.name.casefold() not in names]
-        entries += [{"name": pack.name, "url": pack.url} for pack in fresh]
+        entries += [{"name": pack.name, "url": pack.url, "classes": classes[pack.name]} for pack in fresh]
         names |= {pack.name.casefold() for pack in fresh}
     return {**catalogue, "custom_nodes": entries}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.emprops.comfyui.plugins.filter import needed_models as needed_models_filter
 from ansible_collections.emprops.comfyui.plugins.filter import workflow_open as workflow_open_filter
@@ -100,13 +102,21 @@ def test_a_pack_of_the_catalogue_is_taken_as_it_stands_there():
 def test_of_one_name_the_catalogue_stands_and_then_the_first_manifest():
     catalogue = {"custom_nodes": [{"name": "a", "url": "https://github.com/o/a"}], "models": []}
     listed = [{"name": "A", "url": "https://github.com/p/a"}, {"name": "b", "url": "https://github.com/p/b"}]
-    text = '{"custom_nodes": [{"name": "b", "url": "https://github.com/q/b"}, {"name": "c", "url": "git clone https://github.com/q/c"}]}'
+    text = json.dumps(
+        {
+            "custom_nodes": [
+                {"name": "b", "url": "https://github.com/q/b", "classes": ["Sail"]},
+                {"name": "c", "url": "git clone https://github.com/q/c", "classes": ["Keel"]},
+            ]
+        }
+    )
     merged = with_manifests(catalogue, [listed, text], PROTOCOLS)
     assert [(entry["name"], entry["url"]) for entry in merged["custom_nodes"]] == [
         ("a", "https://github.com/o/a"),
         ("b", "https://github.com/p/b"),
         ("c", "https://github.com/q/c"),
     ]
+    assert [entry.get("classes") for entry in merged["custom_nodes"]] == [None, [], ["Keel"]]
     assert merged["models"] == [] and with_manifests({"custom_nodes": None}, [], PROTOCOLS) == {"custom_nodes": []}
 
 
