@@ -256,7 +256,8 @@ def test_the_second_of_two_runs_says_who_has_the_machine_and_a_killed_run_is_hea
     machine.check_output("systemd-run --unit=in-the-way flock /workspace/state/releases.lock sleep 300")
     first = _start(*CODE, **wanted)
     try:
-        assert _wait_for(lambda: machine.file("/workspace/state/deploy.json").exists, 60)
+        # A run that failed before has left its claim, so that it must be the first run's.
+        assert _wait_for(lambda: _holder(machine) == str(first.pid), 120)
         second = play(*CODE)
         assert second.code != 0
         assert "is being changed by" in second.plain
@@ -277,6 +278,12 @@ def test_the_second_of_two_runs_says_who_has_the_machine_and_a_killed_run_is_hea
     assert _unsealed(machine) == []
     assert play(*CODE).code == 0
     assert world.serving().release == before.release
+
+
+def _holder(machine):
+    """The process whose run has the machine."""
+    claim = machine.run("cat /workspace/state/deploy.json")
+    return json.loads(claim.stdout)["process"].partition(":")[0] if claim.rc == 0 and claim.stdout else ""
 
 
 def _unsealed(machine):
