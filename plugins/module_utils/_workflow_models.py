@@ -54,6 +54,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 # Workflows repeat each other.
 _check_name = functools.lru_cache(maxsize=4096)(check_model_name)
 _check_directory = functools.lru_cache(maxsize=1024)(check_directory)
+_looks_like_secret = functools.lru_cache(maxsize=4096)(looks_like_secret)
 _check_url = functools.lru_cache(maxsize=4096)(check_url)
 
 Say = Callable[[str, str, str, str], None]
@@ -354,8 +355,8 @@ def find_secrets(nodes: Sequence[Node], say: Say) -> None:
         elif isinstance(node.values, dict):
             named = node.values.items()
         else:
-            named = zip(itertools.repeat(""), _strings(node), strict=False)
-        if any(_is_secret(name, value) for name, value in named):
+            named = [("", value) for value in _strings(node) if len(value) >= 16]
+        if named and any(_is_secret(name, value) for name, value in named):
             words = f"{printable(node.type)} holds what looks like a secret: remove it from the workflow, and have it replaced"
             say("token", "error", words, node.id)
 
@@ -390,7 +391,8 @@ def _may_name_models(values: Sequence[Any]) -> bool:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    return type(value) is str and 8 <= len(value) <= LONGEST_NAME and looks_like_secret(name, value)
+    # Without a name that says so, only long ones are told by their shape.
+    return type(value) is str and (8 if name else 16) <= len(value) <= LONGEST_NAME and _looks_like_secret(name, value)
 
 
 def _order_of_downloader(node: Node) -> Sequence[str] | None:
