@@ -112,6 +112,7 @@ class Analysis:
         self._started = time.perf_counter()
         self._files: dict[str, dict[str, Any]] = {}
         self._findings: list[dict[str, str]] = []
+        self._told: set[tuple[str, str]] = set()
         self._packs: dict[str, dict[str, Any]] = {}
         self._too_new: dict[str, dict[str, Any]] = {}
         self._unresolved_classes: dict[str, dict[str, Any]] = {}
@@ -140,6 +141,7 @@ class Analysis:
             self.refuse(key, problem, other=other)
 
     def refuse(self, path: str, reason: str, *, other: bool = False) -> None:
+        self._models_of.pop(path, None)
         self._files[path] = {"valid": False, "error": printable(reason), "other": other}
 
     def add(self, path: str, file: WorkflowFile) -> None:
@@ -484,8 +486,10 @@ class Analysis:
         return "no source is known", printable(next(iter(urls))) if urls else None
 
     def _find(self, kind: str, severity: str, message: str, path: str) -> None:
-        """A finding about no node in particular."""
-        self._findings.append({"kind": kind, "severity": severity, "message": message, "file": path, "node": ""})
+        """A finding about no node in particular, told of the first file that has it."""
+        if (kind, message) not in self._told:
+            self._told.add((kind, message))
+            self._findings.append({"kind": kind, "severity": severity, "message": message, "file": path, "node": ""})
 
 
 def analyse(

@@ -727,3 +727,15 @@ def test_an_embedding_named_without_its_ending_is_the_file_that_is_listed():
     listed = [{"name": "style.safetensors", "directory": "embeddings", "url": f"{HUB}/style.safetensors"}]
     result = needs(api(call("CLIPTextEncode", text="a boat, embedding:style, calm")))
     assert needed_models(result, listed, parse_catalogue({})) == []
+
+
+def test_a_file_that_is_refused_late_leaves_an_answer_that_can_be_given():
+    asked = analysis()
+    asked.add("a.json", WorkflowFile("json", (document(ui(lora())),)))
+    asked.refuse("a.json", "it is too large for the memory of this machine")
+    assert asked.result()["files"]["a.json"]["valid"] is False
+
+
+def test_two_packs_that_want_one_folder_are_told_of_once():
+    data = ui(node("Tug", properties={"aux_id": "maker/tugs"}), node("Raft", id=2))
+    assert kinds(needs(files={"a.json": [data], "b.json": [data]})).count("conflicting_packs") == 1
