@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import PROTOCOLS
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import ManifestError, parse_packs
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError, parse_wanted_url
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError, parse_wanted_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import check_directory, check_model_name
 
 SECTIONS = ("custom_nodes", "models", "accepted")

@@ -356,7 +356,7 @@ def _value_problems(wanted: Wanted) -> list[tuple[str, str]]:
         for name in names:
             reason = _name_problem(name)
             if reason:
-                problems.append((f"{variable} has the name {name!r}, which {reason}", "give a plain file name"))
+                problems.append((f"{variable} has the name {name!r}, which {reason}", "give a name, perhaps with folders in front"))
     for variable, urls in wanted.urls.items():
         for url in urls:
             problems += _url_problems(variable, str(url))
@@ -406,10 +406,10 @@ def _is_the_systems(path: str) -> bool:
 
 
 def _name_problem(name: Any) -> str:
-    if not isinstance(name, str) or not name.strip() or name in {".", ".."}:
+    if not isinstance(name, str) or not name.strip():
         return "is empty or no name"
-    if "/" in name or "\\" in name:
-        return "has a slash in it"
+    if any(part in {"", ".", ".."} for part in name.replace("\\", "/").split("/")):
+        return "does not lead straight down"
     if not name.isprintable():
         return "has control characters in it"
     return ""

@@ -8,30 +8,23 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import email.message
-import http.client
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._comfyui_api import is_loopback
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import (
-    MAX_REDIRECTS,
-    Client,
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_content import check_type
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import (
     DownloadError,
-    Offer,
-    _Passing,
-    next_address,
+    PassingError,
     origin_of,
     parse_url,
     printable_url,
 )
-from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import RefusedError, check_url
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import MAX_REDIRECTS, Client, Found, Reply, next_address
 
 ANSWER_LIMIT = 8 * 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
@@ -47,30 +40,22 @@ class Questions(Client):
     Nothing but `allowed_hosts` is contacted, and the answer to a question comes from the host that was asked.
     """
 
-    def __init__(
-        self,
-        tokens: Mapping[str, str | None],
-        timeout: float,
-        allowed_hosts: Sequence[str],
-        pause: Callable[[float], None] | None = None,
-    ) -> None:
-        if pause is None:
-            super().__init__(tokens, timeout)
-        else:
-            super().__init__(tokens, timeout, pause)
-        self.allowed_hosts = tuple(allowed_hosts)
-        with contextlib.suppress(RefusedError):  # but not the HostsError of a list that cannot be used
-            check_url("", self.allowed_hosts)
+    @classmethod
+    def like(cls, client: Client) -> Questions:
+        """Questions with the tokens, the patience and the allowed hosts of another client."""
+        return cls(client._tokens, client.timeout, client.allowed_hosts, client._pause)
 
     def ask(self, url: str, content: bytes | None = None, kind: str = JSON) -> Any:
         """The JSON that a server answers to GET or, with content, to POST. Raises DownloadError."""
-        self._check_host(url)
-        return self._patiently(lambda: self._within(url, lambda: self._ask_json(url, content, kind)))
+        self.check_host(url)
+        return self.patiently(lambda: self._within(url, lambda: self._ask_json(url, content, kind)))
 
-    def look(self, url: str, name: str) -> tuple[Offer, email.message.Message]:
-        """What a server says about a file, and the headers it says it in. Raises DownloadError and ContentError."""
-        self._check_host(url)
-        return self._patiently(lambda: self._within(url, lambda: self._probe(url, name)))
+    def look(self, url: str, name: str) -> Found:
+        """What a server says about a file. Raises DownloadError and ContentError."""
+        self.check_host(url)
+        _link, found = self.patiently(lambda: self._within(url, lambda: self._link(url, self.token_for(url))))
+        check_type(name, found.content_type)
+        return found
 
     def _within(self, url: str, action: Callable[[], T]) -> T:
         """Leave behind what takes too long: a byte now and then, or a resolver that hangs, outlasts every socket's timeout."""
@@ -84,58 +69,43 @@ class Questions(Client):
 
         threading.Thread(target=work, daemon=True).start()
         try:
-            return future.result(self._timeout)
+            return future.result(self.timeout)
         except concurrent.futures.TimeoutError:
-            raise _Passing(f"{urlsplit(url).hostname} did not answer within {self._timeout:g} seconds") from None
+            raise PassingError(f"{urlsplit(url).hostname} did not answer within {self.timeout:g} seconds") from None
 
     def _ask_json(self, url: str, content: bytes | None, kind: str) -> Any:
         headers = {"Accept": JSON, **({} if content is None else {"Content-Type": kind})}
-        token = self._token_for(url)
+        token = self.token_for(url)
         here = url
         for _hop in range(MAX_REDIRECTS + 1):
-            response = self._get(here, headers, token, content)
-            with response:
-                if response.status == 200:
-                    return self._read(response, here)
-                there = next_address(response, here, token)
+            with self._get(here, headers, token, content) as reply:
+                if reply.status == 200:
+                    return self._read(reply)
+                there = next_address(reply, here, token)
             if origin_of(there) != origin_of(url):
                 raise DownloadError(f"{urlsplit(url).hostname} redirects a question to {urlsplit(there).hostname}, which is refused")
             here = there
         raise DownloadError(f"{urlsplit(url).hostname} redirects more than {MAX_REDIRECTS} times")
 
-    def _read(self, response: http.client.HTTPResponse, url: str) -> Any:
-        host, deadline = urlsplit(url).hostname, time.monotonic() + self._timeout
-        content = bytearray()
-        try:
-            while chunk := response.read1(256 * 1024):
-                content += chunk
-                if len(content) > ANSWER_LIMIT:
-                    raise DownloadError(f"the answer of {host} is larger than {ANSWER_LIMIT // 1024**2} MiB")
-                if time.monotonic() > deadline:  # nobody waits for it any more
-                    raise _Passing(f"{host} did not answer within {self._timeout:g} seconds")
-        except (OSError, http.client.HTTPException) as error:
-            raise _Passing(f"the answer of {host} broke off") from error
-        if response.length:
-            raise _Passing(f"the answer of {host} broke off")
+    def _read(self, reply: Reply) -> Any:
+        host = urlsplit(reply.url).hostname
+        content = reply.read(ANSWER_LIMIT + 1)
+        if len(content) > ANSWER_LIMIT:
+            raise DownloadError(f"the answer of {host} is larger than {ANSWER_LIMIT // 1024**2} MiB")
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise DownloadError(f"the answer of {host} is not JSON") from error
 
-    def _token_for(self, url: str) -> str | None:
+    def token_for(self, url: str) -> str | None:
         """As for downloads, but unencrypted to this machine alone."""
         parts = urlsplit(url)
-        return super()._token_for(url) if parts.scheme == "https" or is_loopback(parts.hostname or "") else None
+        return super().token_for(url) if parts.scheme == "https" or is_loopback(parts.hostname or "") else None
 
     def _check_redirect(self, here: str, there: str) -> None:
+        """Strangers' addresses are asked here too, so that they must not lead elsewhere."""
         if origin_of(here) != origin_of(there):
-            self._check_host(there)
-
-    def _check_host(self, url: str) -> None:
-        try:
-            check_url(url, self.allowed_hosts)
-        except RefusedError as error:
-            raise DownloadError(f"{printable_url(url)} is not asked: {error}") from error
+            self.check_host(there)
 
 
 def base_url(url: str) -> str:

@@ -16,17 +16,20 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 HIDDEN = "***"
 WEB_PORTS = {"http": 80, "https": 443}
 SSH_PORT = 22
 # What a proxy answers when it is the proxy that has the problem.
 PROXY_STATUS = {407, 502, 503, 504}
-SECRET_PARAMETERS = {"access_token", "api_key", "apikey", "auth", "key", "password", "secret", "token"}
+# Parameters of a query that a server would take as a header too, and all whose values nobody should see.
+TOKEN_PARAMETERS = {"access_token", "api_key", "apikey", "token"}
+SECRET_PARAMETERS = TOKEN_PARAMETERS | {"auth", "key", "password", "secret"}
 
 _SCP_LIKE = re.compile(r"^(?P<user>[^@/\s:]+)@(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(?!//)(?P<path>\S+)$")
 
@@ -92,6 +95,29 @@ def hide_credentials(url: str) -> str:
     if not at and query == parts.query:
         return url
     return urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=query))
+
+
+def model_addresses(models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Where models come from, as addresses without secrets; of those only that have no second address to turn to."""
+    listed = [[url for url in (model.get("url"), *(model.get("urls") or ())) if url] for model in models]
+    addresses = [_model_address(str(urls[0]).strip()) for urls in listed if len(urls) == 1]
+    return list(dict.fromkeys(address for address in addresses if address))
+
+
+def _model_address(url: str) -> str:
+    """Tokens that a person wrote into an address are the module's business, and a signature is a secret too."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return hide_credentials(url)
+    if url.lower().startswith("urn:air:"):
+        return "https://civitai.com"
+    if parts.scheme == "file":
+        path = unquote(parts.path)
+        return "" if " " in path else path  # an address has no blanks; the module will see that file
+    if parts.scheme in WEB_PORTS:
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    return hide_credentials(url.replace("ssh+store:", "ssh:", 1))
 
 
 def reach_all(addresses: set[Address], timeout: float) -> dict[Address, str]:

@@ -59,6 +59,22 @@ def needed_models(result: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]
     return wanted
 
 
+def declared_models(
+    listed: Sequence[Mapping[str, Any]], result: Mapping[str, Any], catalogue: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Who asks for which model, for the modules that look after the store: the inventory's list, workflows, the catalogue."""
+    known = ("directory", "name", "sha256", "size")
+    static = [{**{key: model.get(key) for key in known}, "owner": "static", "label": "models_list"} for model in listed]
+    # A muted node's model too: it is one click away from being needed.
+    needed = [
+        {**{key: model.get(key) for key in known}, "owner": "workflow", "label": ", ".join(model["seen_in"])}
+        for model in result.get("models", ())
+        if model.get("directory")
+    ]
+    decided = [{**{key: model.get(key) for key in known}, "owner": "catalogue", "label": "catalogue"} for model in catalogue]
+    return static + needed + decided
+
+
 def with_manifests(catalogue: Mapping[str, Any], manifests: Sequence[Any], protocols: Sequence[str]) -> dict[str, Any]:
     """A catalogue's data with the packs of manifests, each a file's text or a list; of one name the first stands.
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError, parse_wanted_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_paths import NOT_MODELS
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import TOKEN_SHAPES, DownloadError, parse_wanted_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._reach import HIDDEN, SECRET_PARAMETERS, WEB_PORTS
 
 LONGEST_PART = 255
@@ -37,12 +37,16 @@ DEFAULT_HOSTS: tuple[str, ...] = (
     "objects.githubusercontent.com",
     "release-assets.githubusercontent.com",
 )
+# This word in a list stands for them.
+DEFAULT = "default"
 # Their addresses end in numbers; the server says the file's name.
 _NAMELESS_HOSTS = ("civitai.com", "civitai.red")
 # ComfyUI finds settings, code and people's files here.
 _FORBIDDEN_DIRECTORIES = NOT_MODELS | {"configs"}
 
 _ORIGIN = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE)
+# Places that are no web servers: the sources of models that read them judge by these entries themselves.
+_ELSEWHERE = re.compile(r"(?:file|ssh|ssh\+store)://\S+", re.IGNORECASE)
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
     re.IGNORECASE | re.DOTALL,
@@ -54,18 +58,6 @@ _SECRET_PARAMETER = re.compile(r"token|secret|jwt|session|authkey|passw|apikey|a
 
 _TOO_LONG = f"a name has at most {LONGEST_PATH} bytes"
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-_SHAPES = re.compile(
-    r"hf_[A-Za-z0-9]{30,}|api_org_[A-Za-z0-9]{30,}"
-    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}"
-    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    # These could be the end of a word.
-    r"|(?<![A-Za-z0-9])(?:"
-    r"sk[-_](?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}"
-    r"|(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}"
-    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|r8_[A-Za-z0-9]{30,}|rpa_[A-Z0-9]{30,}|comfyui-[0-9a-f]{64}"
-    r"|Bearer [A-Za-z0-9._~+/-]{16,}=*)"
-)
 # One of these is in every shape; looking for them first spares almost every text the expression above.
 _MARK = re.compile(r"hf_|api_org_|sk[-_]|gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|AIza|ya29\.|eyJ|xox|r8_|rpa_|comfyui-|Bearer |-----BEGIN ")
 _USER_IN_URL = re.compile(r"(?<=://)[^/?#\s@]*(?:@[^/?#\s@]*)*@")
@@ -131,10 +123,21 @@ def check_hosts(allowed_hosts: Sequence[str]) -> None:
     _parse_hosts(tuple(allowed_hosts))
 
 
+def is_named_origin(origin: tuple[str, str, int], allowed_hosts: Sequence[str]) -> bool:
+    """Is this (scheme, host, port) on the list with its scheme, and so allowed to be private or unencrypted?"""
+    return _parse_hosts(tuple(allowed_hosts)).get(origin, False)
+
+
+def is_private_host(host: str) -> bool:
+    """Is it an IP address in any spelling, or a name that no public host has?"""
+    return bool(_IP_ADDRESS.fullmatch(host) or _PRIVATE_NAME.fullmatch(host))
+
+
 def check_url(url: str, allowed_hosts: Sequence[str]) -> CheckedUrl:
     """The address to download from, without secrets. Raises RefusedError, and HostsError as check_hosts does.
 
-    A host on the list means https there; `scheme://host:port` means exactly that, private or unencrypted as it may be.
+    A host on the list means https there; `scheme://host:port` means exactly that, private or unencrypted as it may be;
+    `default` means DEFAULT_HOSTS.
     """
     origins = _parse_hosts(tuple(allowed_hosts))
     if not isinstance(url, str):
@@ -155,7 +158,7 @@ def check_url(url: str, allowed_hosts: Sequence[str]) -> CheckedUrl:
     segments = [unquote(segment) for segment in path.split("/")]
     if any(segment in (".", "..") or _has_invisible(segment) for segment in segments):
         raise RefusedError("the path of an address leads straight down and has no control characters")
-    if _SHAPES.search("/".join(segments)):
+    if TOKEN_SHAPES.search("/".join(segments)):
         raise RefusedError("the path of an address has what looks like a token in it")
     query, secret_removed = _clean_query((match["query"] or "?")[1:])
     usual = port == WEB_PORTS[scheme]
@@ -174,7 +177,7 @@ def printable(text: str) -> str:
     """The text for a message: on one line, not long, and without what looks like a secret."""
     cut = text[:SCANNED]
     cut = _USER_IN_URL.sub(f"{HIDDEN}@", cut)
-    cut = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", _SHAPES.sub(HIDDEN, cut))
+    cut = _ASSIGNMENT.sub(rf"\g<name>{HIDDEN}", TOKEN_SHAPES.sub(HIDDEN, cut))
     cut = "".join("\ufffd" if unicodedata.category(character) in _INVISIBLE else character for character in cut[: LONGEST_MESSAGE + 1])
     return cut if len(cut) <= LONGEST_MESSAGE else f"{cut[: LONGEST_MESSAGE - 1]}…"
 
@@ -182,7 +185,7 @@ def printable(text: str) -> str:
 def looks_like_secret(widget_name: str | None, value: str) -> bool:
     """Is this value a token by its own shape, or, being no choice or placeholder, by the name of its widget?"""
     head = value[:SCANNED].strip()
-    if len(head) >= 16 and _MARK.search(head) and _SHAPES.search(head):
+    if len(head) >= 16 and _MARK.search(head) and TOKEN_SHAPES.search(head):
         return True
     words = [word.lower() for word in _WORD.findall((widget_name or "")[:100]) if not word.isdigit()]
     last, before = words[-1] if words else "", words[-2] if len(words) > 1 else ""
@@ -224,29 +227,32 @@ def _has_invisible(text: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _parse_hosts(allowed_hosts: tuple[str, ...]) -> frozenset[tuple[str, str, int]]:
-    origins = set()
+def _parse_hosts(allowed_hosts: tuple[str, ...]) -> dict[tuple[str, str, int], bool]:
+    """The allowed origins, and whether each was named with its scheme, and so may be private."""
+    origins: dict[tuple[str, str, int], bool] = {}
     for entry in allowed_hosts:
+        if entry == DEFAULT:
+            origins = {**_parse_hosts(DEFAULT_HOSTS), **origins}
+            continue
+        if _ELSEWHERE.fullmatch(entry):
+            continue
         match = _ORIGIN.fullmatch(entry)
         port = int(match["port"] or 1) if match else 0
         if match is None or not 0 < port < 65536:
             raise HostsError(f"allowed_hosts: {printable(entry)!r} is neither a host name nor scheme://host:port")
         scheme, host = match["scheme"], match["host"].lower()
-        if scheme is None and (match["port"] or _is_private(host)):
+        if scheme is None and (match["port"] or is_private_host(host)):
             raise HostsError(
                 f"allowed_hosts: {printable(entry)!r} needs its scheme in front, for only a public host on its usual port goes without"
             )
-        scheme = (scheme or "https").lower()
-        origins.add((scheme, host, int(match["port"] or WEB_PORTS[scheme])))
-    return frozenset(origins)
-
-
-def _is_private(host: str) -> bool:
-    return bool(_IP_ADDRESS.fullmatch(host) or _PRIVATE_NAME.fullmatch(host))
+        web = (scheme or "https").lower()
+        origin = (web, host, int(match["port"] or WEB_PORTS[web]))
+        origins[origin] = scheme is not None or origins.get(origin, False)
+    return origins
 
 
 def _why_not(scheme: str, host: str, port: int) -> str:
-    if _is_private(host):
+    if is_private_host(host):
         return "the host is an IP address or a name of a private network, and not on the list of allowed hosts"
     if scheme != "https":
         return "the address is not https"
@@ -262,7 +268,7 @@ def _clean_query(query: str) -> tuple[str, bool]:
     for parameter in map(str.strip, re.split("[&;]", query)):
         decoded = unquote(parameter)
         name, _equals, value = decoded.partition("=")
-        if _SHAPES.search(decoded):
+        if TOKEN_SHAPES.search(decoded):
             secret_removed = True
         elif _is_secret_parameter(name):
             secret_removed = secret_removed or bool(value)

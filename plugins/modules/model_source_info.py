@@ -156,7 +156,6 @@ failed_models:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._ask_models import (
     ask_models,
     describe_failures,
@@ -166,6 +165,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._as
     secret_urls,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._base import SourceError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import Questions
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import DEFAULT_HOSTS, HostsError
 

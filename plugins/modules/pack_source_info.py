@@ -151,7 +151,7 @@ packs:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_sources._ask_packs import ask_packs, describe_failures
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_sources._comfy_registry import ComfyRegistry
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import Questions, base_origin, base_url

@@ -2,15 +2,15 @@
 
 """A stand-in for the interfaces of Hugging Face, CivitAI and the Comfy registry, with answers in their shapes.
 
-    /api/<kind>/<repository>/revision/<revision>      Hugging Face: what a repository is
-    /api/<kind>/<repository>/paths-info/<revision>    and what files in it are (POST, a form)
-    /api/models?search=                               and repositories with their files
-    /api/v1/model-versions/<id>, …/by-hash/<SHA256>   CivitAI: a version of a model
-    /api/v1/models/<id>, /api/v1/models?query=        a model, models
-    /comfy-nodes/<class>/node, /nodes/<id>            the Comfy registry: packs
-    /nodes/<id>/install                               which counts as an installation
-    /bulk/nodes/versions                              versions of packs (POST)
-    /files/<name>                                     a plain file, asked for by range
+/api/<kind>/<repository>/revision/<revision>      Hugging Face: what a repository is
+/api/<kind>/<repository>/paths-info/<revision>    and what files in it are (POST, a form)
+/api/models?search=                               and repositories with their files
+/api/v1/model-versions/<id>, …/by-hash/<SHA256>   CivitAI: a version of a model
+/api/v1/models/<id>, /api/v1/models?query=        a model, models
+/comfy-nodes/<class>/node, /nodes/<id>            the Comfy registry: packs
+/nodes/<id>/install                               which counts as an installation
+/bulk/nodes/versions                              versions of packs (POST)
+/files/<name>                                     a plain file, asked for by range
 """
 
 from __future__ import annotations

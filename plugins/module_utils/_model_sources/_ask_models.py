@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources import _civitai, _hugging_face
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._base import Answer, AskedModel, Key, Source, SourceError
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._plain import Plain
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import Questions, as_count, as_digest, base_origin, base_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import RefusedError, check_url, printable
 

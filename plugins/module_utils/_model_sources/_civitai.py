@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""CivitAI: the file behind a download address, a page, an AIR or a digest.
+"""CivitAI: the file behind a download address, a page, an AIR or a digest, and the way to its bytes.
 
 Private to this collection: it may change in any release.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_content import ContentError, check_type
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._base import (
     Answer,
     AskedModel,
@@ -22,6 +23,10 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._ba
     safe_file_name,
     scan_result,
 )
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._offer import Offer
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._plain import PlainDownload
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError, PassingError, origin_of
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import Client, Found
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import (
     Questions,
     as_count,
@@ -178,3 +183,65 @@ def _said(file: dict[str, Any], name: str) -> str:
 
 def _sha256(file: dict[str, Any]) -> str | None:
     return as_digest(as_object(file.get("hashes")).get("SHA256"))
+
+
+class CivitAIDownload(PlainDownload):
+    """A file of a version; its digest, and for pages and AIRs its address too, come from the interface of the same server."""
+
+    source = "civitai"
+
+    def __init__(self, client: Client, questions: Questions, url: str, token: str | None, base: str = BASE_URL) -> None:
+        super().__init__(client, url, token)
+        if is_air(url):
+            self.printable = url
+        parts = urlsplit(url)
+        known = is_air(url) or parts.netloc in (*HOSTS, *RED_HOSTS)
+        self._hub = CivitAI(questions, base if known else f"{parts.scheme}://{parts.netloc}")
+        self._is_address = _DOWNLOAD.fullmatch(parts.path.rstrip("/")) is not None
+        self._answer: Answer | None = None
+
+    @staticmethod
+    def takes(url: str) -> bool:
+        """Every address on the hub itself, and those of downloads in its form on other servers."""
+        parts = urlsplit(url)
+        return is_air(url) or parts.netloc in (*HOSTS, *RED_HOSTS) or _DOWNLOAD.fullmatch(parts.path.rstrip("/")) is not None
+
+    def look(self, name: str) -> Offer:
+        self._identify(name)
+        found = self._client.patiently(self._ask_known)
+        try:
+            check_type(name, found.content_type)
+        except ContentError as error:
+            if self._link is None or self._link.token or self._link.redirected:
+                raise
+            raise DownloadError(f"CivitAI does not hand out the file without a token ({error})") from error
+        offer = self._offer(found, self._answer.sha256 if self._answer else None)
+        # Which file of the version it is, is no secret.
+        return replace(offer, address=self._answer.url) if self._answer else offer
+
+    def _identify(self, name: str) -> None:
+        """Ask which file is meant. A download address is one without this too, as long as nobody wants to know its digest."""
+        model = AskedModel(name, "", self._url)
+        try:
+            key = self._hub.key(model)
+            (answer,) = self._hub.ask(key, [model]) if key else (SourceError("the url is not one of CivitAI"),)
+            if isinstance(answer, SourceError):
+                raise answer
+        except (SourceError, DownloadError) as error:
+            if isinstance(error, PassingError) and not self._client.patient:
+                raise  # it is asked again, before this is given up
+            if self._is_address:
+                return
+            raise error if isinstance(error, DownloadError) else DownloadError(str(error)) from error
+        if is_air(self._url) or origin_of(answer.url) != origin_of(self._url):
+            self._token = None
+        self._answer, self._url, self._is_address = answer, answer.url, True
+
+    def _ask_known(self) -> Found:
+        try:
+            return self._ask()
+        except DownloadError as error:
+            # Its storage fails in this way too.
+            if error.status == 404 and self._answer:
+                raise PassingError(f"{error}, though CivitAI lists the file") from error
+            raise

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Hugging Face: the commit behind a revision, and what paths-info says about files in it.
+"""Hugging Face: the commit behind a revision, what paths-info says about files in it, and the way to their bytes.
 
 Private to this collection: it may change in any release.
 """
@@ -8,11 +8,12 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_content import check_type
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._base import (
     Answer,
     AskedModel,
@@ -22,6 +23,11 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._ba
     safe_file_name,
     scan_result,
 )
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._offer import Offer, Transport
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._plain import PlainDownload
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._xet import XetFile, XetTools, fetch
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import Client
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import (
     FORM,
     Questions,
@@ -37,10 +43,13 @@ BASE_URL = "https://huggingface.co"
 HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 PATHS_AT_ONCE = 50
 SEARCH_LIMIT = 20
+# Beyond this its own library does not use plain HTTP.
+LARGEST_PLAIN_FILE = 50 * 1000**3
 
+_NO_FILE = "the url is not that of a file on Hugging Face (/<owner>/<repository>/resolve/<revision>/<path>)"
 _REPOSITORY = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,95})?")
 _ADDRESS = re.compile(
-    r"/(?:(?P<kind>datasets|spaces)/)?(?P<repository>[^/]+(?:/[^/]+)?)/(?:resolve|blob|raw)"
+    r"/(?:(?P<kind>datasets|spaces)/)?(?P<repository>[^/]+(?:/[^/]+)?)/(?P<view>resolve|blob|raw)"
     r"/(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+)/(?P<path>.+)"
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -59,7 +68,7 @@ class HuggingFace:
             return None
         match = self._match(model.url)
         if match is None and host in HOSTS:
-            raise SourceError("the url is not that of a file on Hugging Face (/<owner>/<repository>/resolve/<revision>/<path>)")
+            raise SourceError(_NO_FILE)
         if match is None:
             return None
         kind, repository, revision = match["kind"] or "models", unquote(match["repository"]), unquote(match["revision"])
@@ -150,3 +159,51 @@ class HuggingFace:
             pickle_scan=scan,
             warnings=warnings,
         )
+
+
+class HuggingFaceDownload(PlainDownload):
+    """A file in a repository, at the commit that its revision was when it was first asked about."""
+
+    source = "huggingface"
+
+    def __init__(self, client: Client, url: str, token: str | None, tools: XetTools) -> None:
+        """Raises DownloadError for a page of the hub that is no file."""
+        match = _ADDRESS.fullmatch(urlsplit(url).path)
+        if match is None:
+            raise DownloadError(_NO_FILE)
+        super().__init__(client, _with_parts(url, match, "resolve", match["revision"]), token)
+        self._match = match
+        self._tools = tools
+        self._revision = unquote(match["revision"])
+        self._needs_xet = False
+
+    @staticmethod
+    def takes(url: str) -> bool:
+        """Every address on the hub itself, and those in its form on other servers."""
+        match = _ADDRESS.fullmatch(urlsplit(url).path)
+        return urlsplit(url).netloc in HOSTS or (match is not None and match["view"] == "resolve")
+
+    @property
+    def transport(self) -> Transport:
+        return "file" if self._needs_xet else "ranges"
+
+    def look(self, name: str) -> Offer:
+        found = self._ask()
+        check_type(name, found.content_type)
+        if found.commit:
+            self._revision = found.commit
+            self._url = _with_parts(self._url, self._match, "resolve", found.commit)
+        self._needs_xet = bool(found.xet_hash) and (found.size or 0) > LARGEST_PLAIN_FILE
+        return self._offer(found, found.sha256)
+
+    def fetch(self, path: Path, progress: Callable[[int], None]) -> None:
+        parts = urlsplit(self._url)
+        kind = {"datasets": "dataset", "spaces": "space"}.get(self._match["kind"] or "", "model")
+        repository, name = unquote(self._match["repository"]), unquote(self._match["path"])
+        token = self._token or self._client.token_for(self._url)
+        fetch(XetFile(f"{parts.scheme}://{parts.netloc}", kind, repository, self._revision, name, token), self._tools, path, progress)
+
+
+def _with_parts(url: str, match: re.Match[str], view: str, revision: str) -> str:
+    kind = f"{match['kind']}/" if match["kind"] else ""
+    return urlsplit(url)._replace(path=f"/{kind}{match['repository']}/{view}/{revision}/{match['path']}").geturl()

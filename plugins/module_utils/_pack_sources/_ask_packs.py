@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_sources._base import PackAnswer, PackError, PackSource, PackVersion
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_sources._comfy_registry import VERSION
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import printable

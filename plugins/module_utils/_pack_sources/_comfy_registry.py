@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_sources._base import PackAnswer, PackError, PackVersion
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import Questions, as_object, as_objects, as_text
 from ansible_collections.emprops.comfyui.plugins.module_utils._registry import GIT_CLONE, repository_url

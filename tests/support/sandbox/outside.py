@@ -32,15 +32,16 @@ class Model:
     name: str
     directory: str
     floats: int
+    repository: str = "emprops/sandbox"
 
     @property
     def path(self):
         """Below the hub's root; the hub serves it as Hugging Face serves a repository of two names."""
-        return f"emprops/sandbox/{self.name}"
+        return f"{self.repository}/{self.name}"
 
     @property
     def url(self):
-        return f"http://{HOST}:8100/emprops/sandbox/resolve/main/{self.name}"
+        return f"http://{HOST}:8100/{self.repository}/resolve/main/{self.name}"
 
     def content(self):
         seed = hashlib.sha256(self.name.encode()).digest()
@@ -54,6 +55,13 @@ class Model:
 MODELS = (
     Model("sandbox_checkpoint.safetensors", "checkpoints", 256 * 1024),
     Model("sandbox_lora.safetensors", "loras", 16 * 1024),
+)
+# For the scenario models: behind a token, on CivitAI, as a plain file that nobody publishes a digest of, and for a share on the machine.
+MORE_MODELS = (
+    Model("sandbox_gated.safetensors", "vae", 16 * 1024, "emprops/gated"),
+    Model("sandbox_civitai.safetensors", "text_encoders", 16 * 1024, "civitai/4711"),
+    Model("sandbox_unpublished.safetensors", "loras", 16 * 1024),
+    Model("sandbox_share.safetensors", "upscale_models", 16 * 1024, "emprops/share"),
 )
 
 # Nothing of this computer's git configuration, so that commits are the same everywhere.
@@ -159,11 +167,12 @@ def prepare(folder, comfyui_source=""):
         move_on(repository)
     seed(folder / "git" / "ComfyUI.git", SUPPORT / "comfyui")
     _seed_shared(folder)
-    for model in MODELS:
+    for model in MODELS + MORE_MODELS:
         target = folder / "hub" / model.path
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(model.content())
+    (folder / "hub/emprops/gated/.gated").touch()
     return _fork(folder, comfyui_source)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_a_file_is_served_in_ranges(hub, wanted, status, content):
     assert answer[1]["Content-Range"].endswith("/100") if status != 200 else "Content-Range" not in answer[1]
 
 
+def test_an_empty_file_has_no_range(hub):
+    (hub.root / "empty.bin").touch()
+    assert ask(f"{hub.url}/files/empty.bin")[::2] == (200, b"")
+    status, headers, _body = ask(f"{hub.url}/files/empty.bin", Range="bytes=0-0")
+    assert (status, headers["Content-Range"]) == (416, "bytes */0")
+
+
 def test_a_range_of_another_version_is_the_whole_file(hub):
     etag = ask(f"{hub.url}/files/a.bin", "HEAD")[1]["ETag"]
     assert ask(f"{hub.url}/files/a.bin", Range="bytes=50-", If_Range=etag)[0] == 206
@@ -101,8 +109,32 @@ def test_hugging_face_redirects_to_signed_storage(hub, method, revision):
     assert SHA256 not in stored["ETag"] and len(stored["ETag"]) == 66
     assert ask(link, Authorization="Bearer right")[0] == 400
     assert ask(link[:-1] + ("0" if link[-1] != "0" else "1"))[0] == 403
-    assert ask(link.replace("exp=", "exp=1"), timeout=10)[0] == 403
+    assert ask(link.replace("Expires=", "Expires=1"))[0] == 403
     assert ask(link.split("?")[0])[0] == 403
+
+
+def test_a_signed_link_expires(hub):
+    hub.link_seconds = -2
+    link = ask(f"{hub.url}/org/repo/resolve/main/w.bin")[1]["Location"]
+    status, headers, body = ask(link)
+    assert (status, headers["Content-Type"]) == (403, "application/xml") and b"Request has expired" in body
+    hub.link_seconds = 60
+    assert ask(ask(f"{hub.url}/org/repo/resolve/main/w.bin")[1]["Location"])[0] == 200
+
+
+def test_hugging_face_knows_a_repository_that_was_renamed_and_small_files(hub):
+    (hub.root / "old/name").mkdir(parents=True)
+    (hub.root / "old/name/.moved").write_text("org/repo\n")
+    status, headers, _body = ask(f"{hub.url}/old/name/resolve/main/w.bin")
+    assert (status, headers["Location"]) == (307, "/org/repo/resolve/main/w.bin")
+    (hub.root / "org/repo/config.json").write_text("{}")
+    status, headers, body = ask(f"{hub.url}/org/repo/resolve/main/config.json")
+    assert (status, headers["X-Repo-Commit"], body) == (200, COMMIT, b"{}")
+
+
+def test_the_digest_of_a_file_can_stand_beside_it(hub):
+    (hub.root / "org/repo/.w.bin.sha256").write_text("ab" * 32)
+    assert ask(f"{hub.url}/org/repo/resolve/main/w.bin")[1]["X-Linked-Etag"] == '"' + "ab" * 32 + '"'
 
 
 @pytest.mark.parametrize(
@@ -137,16 +169,113 @@ def test_civitai_wants_a_token_a_get_and_no_browser(hub):
     assert ask(headers["Location"])[2] == CONTENT
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in ("truncate", "stall")])
+def test_civitai_tells_the_files_of_a_version(hub):
+    (hub.root / "civitai/7/second.bin").write_bytes(b"second")
+    version = json.loads(ask(f"{hub.url}/api/v1/model-versions/7")[2])
+    assert [file["name"] for file in version["files"]] == ["original.bin", "second.bin"]
+    assert version["files"][0]["hashes"]["SHA256"] == SHA256.upper()
+    model = json.loads(ask(f"{hub.url}/api/v1/models/7")[2])
+    assert model["modelVersions"] == [version]
+    url = f"{hub.url}/api/download/models/7?fileId={version['files'][1]['id']}"
+    assert ask(ask(url, Authorization="Bearer right")[1]["Location"])[2] == b"second"
+    assert ask(f"{hub.url}/api/v1/model-versions/8")[0] == 404
+
+
+def seen(answer):
+    status, headers, body = answer
+    return status, body, {name: value for name, value in headers.items() if name != "Date"}
+
+
+@pytest.mark.parametrize("fault", [*(fault for fault in FAULTS if fault != "reset100"), "norange+etag", "to:http://127.0.0.1:9/there"])
 def test_a_fault_is_had_for_the_asking(hub, fault):
-    good = ask(f"{hub.url}/files/a.bin", Range="bytes=10-19")
-    again = ask(f"{hub.url}/files/a.bin", Range="bytes=10-19")
-    bad = ask(f"{hub.url}/files/a.bin?fault={fault}", Range="bytes=10-19" if fault != "badhash" else "bytes=90-")
-    assert (good[0], good[2]) == (again[0], again[2]) == (206, CONTENT[10:20])
-    assert bad[0] == (
-        int(fault) if fault.isdigit() else {"loop": 302, "otherrange": 206, "etag": 206, "badhash": 206, "lfs": 206}.get(fault, 200)
-    )
-    assert (bad[1].get("ETag"), bad[2]) not in [(good[1]["ETag"], good[2]), (good[1]["ETag"], CONTENT[90:])]
+    url = f"{hub.url}/org/repo/resolve/main/w.bin" if fault.startswith("linked") else f"{hub.url}/files/a.bin"
+    if fault == "expired":
+        url = ask(f"{hub.url}/org/repo/resolve/main/w.bin")[1]["Location"]
+    wanted = {"Range": "bytes=90-"} if not fault.startswith("linked") else {}
+    good = seen(ask(url, **wanted))
+    if not fault.startswith("linked"):
+        assert good == seen(ask(url, **wanted)) and good[:2] == (206, CONTENT[90:])
+    else:
+        good[2].pop("Location")
+    try:
+        bad = seen(ask(f"{url}{'&' if '?' in url else '?'}fault={fault}", timeout=0.3, **wanted))
+    except (http.client.HTTPException, OSError) as error:
+        assert fault in BREAKING, error
+    else:
+        bad[2].pop("Location", None)
+        assert fault not in BREAKING and bad != good
+        assert not fault.isdigit() or bad[0] == int(fault)
+
+
+BREAKING = {"overlong", "truncate", "stall", "slow", "reset0", "reset25", "reset50", "reset75", "hangup", "silent"}
+
+
+@pytest.mark.parametrize("percent", [0, 25, 50, 75, 100])
+def test_a_connection_is_reset_where_it_is_asked_to_be(hub, percent):
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as connection:
+        connection.sendall(f"GET /files/a.bin?fault=reset{percent} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        came = b""
+        with pytest.raises(ConnectionResetError):
+            while True:
+                came += connection.recv(65536) or pytest.fail("a polite end")
+    assert came.partition(b"\r\n\r\n")[2] == CONTENT[:percent]
+    assert hub.ranges("/files/a.bin") == ([(0, percent)] if percent else [])
+
+
+def test_faults_come_together(hub):
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        ask(f"{hub.url}/files/a.bin?fault=norange+truncate", Range="bytes=10-19")
+    assert caught.value.partial == CONTENT[:50]
+
+
+def test_a_range_can_be_answered_with_other_bytes_under_its_own_name(hub):
+    status, headers, body = ask(f"{hub.url}/files/a.bin?fault=otherbytes", Range="bytes=10-19")
+    assert (status, headers["Content-Range"]) == (206, "bytes 10-19/100")
+    assert len(body) == 10 and body != CONTENT[10:20]
+
+
+def test_a_certificate_makes_it_https(hub, tmp_path):
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*make, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=str(certificate))
+    with Hub(hub.root, tls=(certificate, key)) as secure:
+        connection = http.client.HTTPSConnection("127.0.0.1", secure.port, timeout=10, context=context)
+        connection.request("GET", "/org/repo/resolve/main/w.bin")
+        answer = connection.getresponse()
+        assert answer.read() == b"" and answer.headers["Location"].startswith(f"https://127.0.0.1:{secure.storage_port}/cdn/")
+        connection.request("GET", "/files/a.bin", headers={"Range": "bytes=10-19"})
+        assert connection.getresponse().read() == CONTENT[10:20]
+        connection.close()
+
+
+def test_a_file_of_any_size_leaves_in_pieces(hub):
+    size = 100 << 30
+    with (hub.root / "huge.bin").open("wb") as file:
+        file.truncate(size)
+    status, headers, body = ask(f"{hub.url}/files/huge.bin", Range=f"bytes={size - 5}-")
+    assert (status, headers["Content-Range"], body) == (206, f"bytes {size - 5}-{size - 1}/{size}", bytes(5))
+
+
+def test_what_left_is_counted(hub):
+    ask(f"{hub.url}/files/a.bin", Range="bytes=10-19")
+    ask(f"{hub.url}/files/a.bin", Range="bytes=0-0")
+    ask(f"{hub.url}/files/a.bin", "HEAD")
+    assert hub.sent("/files/a.bin") == hub.sent() == 11
+    assert hub.ranges("/files/a.bin") == [(10, 20), (0, 1)]
+    assert [request["status"] for request in hub.requests] == [206, 206, 200]
+
+
+def test_connections_are_counted(hub):
+    connections = [http.client.HTTPConnection("127.0.0.1", hub.port, timeout=10) for _number in range(3)]
+    for connection in connections:
+        for _again in range(2):
+            connection.request("GET", "/files/a.bin")
+            assert connection.getresponse().read() == CONTENT
+    assert hub.most_open[hub.port] == hub.open[hub.port] == 3
+    for connection in connections:
+        connection.close()
 
 
 def test_a_truncated_body_ends_half_way(hub):
@@ -168,6 +297,17 @@ def test_a_fault_follows_a_redirect_to_the_storage(hub):
 def test_a_list_of_faults_is_used_up(hub):
     (hub.root / "hub.json").write_text(json.dumps({"faults": {"/files/a.bin": ["500", "", "429"]}}))
     assert [ask(f"{hub.url}/files/a.bin")[0] for _request in range(5)] == [500, 200, 429, 200, 200]
+
+
+def test_a_fault_can_be_for_the_first_few_requests_that_it_spoils(hub):
+    hub.faults = {"/files/a.bin": "500*2"}
+    assert [ask(f"{hub.url}/files/a.bin")[0] for _request in range(3)] == [500, 500, 200]
+    assert [ask(f"{hub.url}/files/a.bin?fault=503*1")[0] for _request in range(2)] == [503, 200]
+    hub.faults = {"/files/a.bin": "truncate*1"}
+    assert ask(f"{hub.url}/files/a.bin", Range="bytes=0-0")[2] == CONTENT[:1]
+    with pytest.raises(http.client.IncompleteRead):
+        ask(f"{hub.url}/files/a.bin")
+    assert ask(f"{hub.url}/files/a.bin")[2] == CONTENT
 
 
 def test_it_runs_as_a_program(tmp_path):

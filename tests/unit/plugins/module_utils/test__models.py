@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import grp
 import hashlib
+import io
 import json
 import os
-import re
-import signal
-import ssl
-import subprocess
-import sys
+import pwd
 import threading
 import time
-from pathlib import Path
+import zipfile
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils import _model_download
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_content import ContentError, check_file, check_head, check_type
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import (
-    Client,
-    DownloadError,
-    parse_tokens,
-    parse_url,
-    parse_wanted_url,
-    partial_path,
-    printable_url,
-)
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_claims import Claims
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_index import FIRST_SEEN, Index
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_progress import Progress
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_put import Put
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_ranges import Engine
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_sources._downloads import Downloads
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import Client
 from ansible_collections.emprops.comfyui.plugins.module_utils._models import (
-    FIRST_SEEN,
-    Index,
+    QUESTIONS_AT_ONCE,
     ModelsError,
+    Planner,
     check_space,
     describe_failures,
     parse_account,
     parse_models,
-    plan_models,
-    put_models,
     summarise,
 )
 from support.hub import COMMIT, Hub
@@ -78,95 +69,96 @@ class Site:
         self.hub = hub
         self.store = tmp_path / "store"
         self.state = tmp_path / "state"
-        self.pauses = []
-        self.timeout = 10.0
 
     def entry(self, url="files/a.safetensors", **values):
-        url = url if "://" in url else f"{self.hub.url}/{url}"
-        return {"name": "a.safetensors", "directory": "checkpoints", "url": url, "sha256": None, "size": None, **values}
+        url = url if url is None or ":" in url else f"{self.hub.url}/{url}"
+        return {"name": "a.safetensors", "directory": "checkpoints", "url": url, **values}
 
-    def run(self, *entries, tokens=None, reserve=0, **values):
-        client = Client(tokens or {}, self.timeout, pause=self.pauses.append)
+    def plan(self, *entries, tokens=None, share=True, **values):
+        client = Client(tokens or {}, 10, [self.hub.url, self.hub.storage_url], pause=lambda seconds: None)
         index = Index(self.state)
-        models = plan_models(parse_models(self.store, entries or [self.entry(**values)]), index, client, 4)
-        check_space(models, reserve)
-        put_models(models, index, client, store=self.store, reserve=reserve, connections=4)
+        models = parse_models(self.store, entries or [self.entry(**values)])
+        Planner(index, Downloads(client), share=share).plan(models)
+        return models, index, client
+
+    def run(self, *entries, reserve=0, share=True, pause=time.sleep, **values):
+        models, index, client = self.plan(*entries, share=share, **values)
+        assert check_space(models, reserve)[1] is None
+        with ExitStack() as stack:
+            engine = stack.enter_context(Engine(client, pause=lambda seconds: None))
+            claims = stack.enter_context(Claims(5))
+            progress = stack.enter_context(Progress(self.state / "models.progress.json"))
+            Put(self.store, index, engine, claims, progress, reserve=reserve, share=share, pause=pause).put(models)
         index.save()
         return [model.result for model in models]
 
     def run_one(self, **values):
         return self.run(**values)[0]
 
+    def place(self, content, name="a.safetensors"):
+        path = self.store / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
     @property
     def path(self):
         return self.store / "checkpoints/a.safetensors"
-
-    @property
-    def bodies(self):
-        """Requests for content, without the questions for a size."""
-        return [request for request in self.hub.requests if request["headers"].get("Range") != "bytes=0-0"]
-
-    def faults(self, **faults):
-        (self.hub.root / "hub.json").write_text(
-            json.dumps({"faults": {f"/files/{name}.safetensors": fault for name, fault in faults.items()}})
-        )
 
 
 # what is asked for
 
 
 def parse_one(store, **values):
-    entry = {"name": "a.safetensors", "directory": "checkpoints", "url": "https://h/a", "sha256": None, "size": None, **values}
-    return parse_models(store, [entry])[0]
+    return parse_models(store, [{"name": "a.safetensors", "directory": "checkpoints", "url": "https://h/a", **values}])[0]
 
 
 def test_a_model_gets_its_place_in_the_store(tmp_path):
-    model = parse_one(tmp_path, directory="loras/portraits", sha256="AB" * 32)
-    assert (model.path, model.sha256) == (tmp_path / "loras/portraits/a.safetensors", "ab" * 32)
+    model = parse_one(tmp_path, directory="loras/portraits", name="xl\\a.safetensors", sha256="AB" * 32, urls=["https://h/a", "https://h/b"])
+    assert (model.state, model.wanted.sha256, model.wanted.urls) == ("missing", "ab" * 32, ("https://h/a", "https://h/b"))
+    assert model.wanted.path == tmp_path / "loras/portraits/xl/a.safetensors"
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
         pytest.param({"name": ""}, "empty", id="no name"),
-        pytest.param({"name": "../evil"}, "plain", id="a name that climbs"),
-        pytest.param({"name": "/etc/passwd"}, "plain", id="an absolute name"),
-        pytest.param({"name": "a/b"}, "plain", id="a name with a slash"),
-        pytest.param({"name": "a\\b"}, "plain", id="a name with a backslash"),
-        pytest.param({"name": ".hidden"}, "plain", id="a hidden name"),
-        pytest.param({"name": " a"}, "plain", id="a name with a blank in front"),
+        pytest.param({"name": "../evil"}, "straight down", id="a name that climbs"),
+        pytest.param({"name": "/etc/passwd"}, "relative", id="an absolute name"),
+        pytest.param({"name": "C:\\a"}, "relative", id="a drive"),
+        pytest.param({"name": ".hidden"}, "dot", id="a hidden name"),
         pytest.param({"name": "a\0b"}, "control", id="a name with a NUL"),
-        pytest.param({"name": "a\nb"}, "control", id="a name with a line break"),
-        pytest.param({"name": "a\u202eb"}, "control", id="a name that is read backwards"),
+        pytest.param({"name": "a\u202eb"}, "invisible", id="a name that is read backwards"),
+        pytest.param({"name": "{{ a }}"}, "template", id="a template"),
         pytest.param({"name": "é" * 128}, "255 bytes", id="a name too long in bytes"),
         pytest.param({"directory": ""}, "empty", id="no directory"),
-        pytest.param({"directory": "/etc"}, "empty", id="an absolute directory"),
-        pytest.param({"directory": "loras/../.."}, "plain", id="a directory that climbs"),
-        pytest.param({"directory": "loras//x"}, "empty", id="a directory with an empty part"),
+        pytest.param({"directory": "/etc"}, "relative", id="an absolute directory"),
+        pytest.param({"directory": "loras/../.."}, "straight down", id="a directory that climbs"),
+        pytest.param({"directory": "custom_nodes"}, "not a folder for models", id="where code is"),
+        pytest.param({"directory": "user/default"}, "not a folder for models", id="where settings are"),
         pytest.param({"sha256": "ab" * 31}, "64 hex", id="a short digest"),
-        pytest.param({"sha256": ""}, "64 hex", id="an empty digest"),
         pytest.param({"size": 0}, "positive", id="no bytes"),
-        pytest.param({"url": "ftp://h/a"}, "neither http nor https", id="another protocol"),
-        pytest.param({"url": "file:///etc/passwd"}, "neither http nor https", id="a local file"),
-        pytest.param({"url": "https://user:pw@h/a"}, "password", id="a password in the url"),
-        pytest.param({"url": "https://h/a?token=abc"}, "tokens", id="a token in the url"),
-        pytest.param({"url": "https:///a"}, "host", id="no host"),
-        pytest.param({"url": "https://[::1/a"}, "malformed", id="half an address"),
-        pytest.param({"url": "https://h:99999/a"}, "malformed", id="no such port"),
+        pytest.param({"name": "a.pth"}, "pickle", id="a pickle"),
+        pytest.param({"name": "a.CKPT"}, "pickle", id="a pickle in capitals"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(tmp_path, values, message):
-    with pytest.raises(ModelsError, match=message) as caught:
-        parse_one(tmp_path, **values)
-    assert repr(values.get("name", "a.safetensors")) in str(caught.value)
-    assert "abc" not in str(caught.value)
+def test_what_cannot_be_is_refused_by_name_and_keeps_nothing_else_back(tmp_path, values, message):
+    entries = [{"name": "a.safetensors", "directory": "loras", "url": "https://h/a", **values}, {"name": "good.gguf", "directory": "unet"}]
+    refused, good = parse_models(tmp_path, entries)
+    assert (refused.state, good.state) == ("failed", "missing")
+    assert message in refused.error
+    assert refused.result["name"].isprintable()
 
 
-def test_every_culprit_of_a_list_is_in_one_message(tmp_path):
-    entries = [{"name": name, "directory": "loras", "url": "https://h/a", "sha256": None, "size": None} for name in ("..", "good", "x/y")]
-    with pytest.raises(ModelsError) as caught:
-        parse_models(tmp_path, entries)
-    assert "'..'" in str(caught.value) and "'x/y'" in str(caught.value) and "good" not in str(caught.value)
+@pytest.mark.parametrize("allow", [{"allow_pickle": True}, {"entry": {"allow_pickle": True}}])
+def test_a_pickle_comes_where_it_is_allowed(tmp_path, allow):
+    entry = {"name": "a.pth", "directory": "upscale_models", "url": "https://h/a", **allow.get("entry", {})}
+    assert parse_models(tmp_path, [entry], allow.get("allow_pickle", False))[0].state == "missing"
+
+
+def test_a_relative_store_is_refused(tmp_path):
+    with pytest.raises(ModelsError, match="absolute"):
+        parse_models(tmp_path.relative_to("/"), [])
 
 
 def test_a_link_inside_the_store_is_followed_and_one_that_leads_out_is_refused(tmp_path):
@@ -174,9 +166,8 @@ def test_a_link_inside_the_store_is_followed_and_one_that_leads_out_is_refused(t
     (store / "checkpoints").mkdir(parents=True)
     (store / "Stable-diffusion").symlink_to("checkpoints")
     (store / "out").symlink_to(tmp_path)
-    assert parse_one(store, directory="Stable-diffusion").path == store / "Stable-diffusion/a.safetensors"
-    with pytest.raises(ModelsError, match="out of the store"):
-        parse_one(store, directory="out")
+    assert parse_one(store, directory="Stable-diffusion").wanted.path == store / "Stable-diffusion/a.safetensors"
+    assert "out of the store" in parse_one(store, directory="out").error
 
 
 @pytest.mark.parametrize(
@@ -187,126 +178,48 @@ def test_a_link_inside_the_store_is_followed_and_one_that_leads_out_is_refused(t
         pytest.param({"directory": "alias", "url": "https://h/b"}, id="the same folder under another name"),
     ],
 )
-def test_one_target_with_two_contents_is_refused_naming_both(tmp_path, second):
+def test_one_target_with_two_contents_fails_for_both_naming_both(tmp_path, second):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "alias").symlink_to("checkpoints")
-    first = {"name": "a", "directory": "checkpoints", "url": "https://h/a?sig=1", "sha256": "ab" * 32, "size": None}
-    with pytest.raises(ModelsError, match="listed twice") as caught:
-        parse_models(tmp_path, [first, {**first, **second}])
+    first = {"name": "a", "directory": "checkpoints", "url": "https://h/a?sig=1", "sha256": "ab" * 32}
+    rows = parse_models(tmp_path, [first, {**first, **second}])
     changed = second.get("url", second.get("sha256"))
-    assert "https://h/a" in str(caught.value) and changed in str(caught.value) and "sig=1" not in str(caught.value)
+    for row in rows:
+        assert row.state == "failed" and "listed twice" in row.error
+        assert "https://h/a" in row.error and changed in row.error and "sig=1" not in row.error
 
 
 def test_the_same_model_listed_twice_is_one_model(tmp_path):
-    entry = {"name": "a", "directory": "loras", "url": "https://h/a", "sha256": None, "size": None}
+    entry = {"name": "a", "directory": "loras", "url": "https://h/a"}
     assert len(parse_models(tmp_path, [entry, dict(entry)])) == 1
 
 
+# from nothing to present
+
+
+@pytest.mark.parametrize("declared", [{}, {"sha256": SHA256}, {"size": len(WEIGHTS)}, {"sha256": SHA256, "size": len(WEIGHTS)}])
 @pytest.mark.parametrize(
-    "url, expected",
+    "url, source",
     [
-        ("https://huggingface.co/o/r/blob/main/d/w.gguf", "https://huggingface.co/o/r/resolve/main/d/w.gguf"),
-        ("https://huggingface.co/gpt2/blob/main/w.bin", "https://huggingface.co/gpt2/resolve/main/w.bin"),
-        ("https://huggingface.co/datasets/o/r/blob/main/w", "https://huggingface.co/datasets/o/r/resolve/main/w"),
-        ("https://hf.co/o/r/resolve/main/w", "https://huggingface.co/o/r/resolve/main/w"),
-        ("https://huggingface.co/o/r/resolve/main/blob/w", "https://huggingface.co/o/r/resolve/main/blob/w"),
-        ("https://Example.com/o/r/blob/main/w x#part", "https://example.com/o/r/blob/main/w%20x"),
-        ("https://example.com/a%20b?x=é", "https://example.com/a%20b?x=%C3%A9"),
-        ("https://example.com", "https://example.com/"),
+        pytest.param("files/a.safetensors", "files/a.safetensors", id="plain"),
+        pytest.param("org/repo/resolve/main/w.safetensors", f"org/repo/resolve/{COMMIT}/w.safetensors", id="Hugging Face"),
+        pytest.param("org/repo/blob/main/w.safetensors", f"org/repo/resolve/{COMMIT}/w.safetensors", id="its page"),
+        pytest.param(GATED, f"needs/terms/resolve/{COMMIT}/w.safetensors", id="gated"),
     ],
 )
-def test_an_address_is_asked_for_as_it_was_meant(url, expected):
-    assert parse_wanted_url(url) == expected
-
-
-def test_a_printed_address_has_no_query_and_no_password():
-    assert printable_url("https://u:secret@h:8/a\nb?X-Amz-Signature=secret#secret") == "https://h:8/ab"
-    assert parse_url("https://h/a?X-Amz-Signature=s") == "https://h/a?X-Amz-Signature=s"
-
-
-def test_a_token_that_is_no_token_is_refused_without_being_told():
-    assert parse_tokens({"H": "abc", "i": "", "j": None}) == {"h": "abc"}
-    for token in ("secret\r\nX: 1", 12345):
-        with pytest.raises(DownloadError, match="token for h") as caught:
-            parse_tokens({"h": token})
-        assert "secret" not in str(caught.value) and "12345" not in str(caught.value)
-
-
-# what bytes say
-
-
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        pytest.param("a.safetensors", WEIGHTS, None, id="safetensors"),
-        pytest.param("a.safetensors", WEIGHTS[:-1], "describes 30.* has 30", id="safetensors cut short"),
-        pytest.param("a.safetensors", WEIGHTS[:40], "header alone", id="safetensors cut in its header"),
-        pytest.param("a.safetensors", WEIGHTS + b"x", "describes", id="safetensors with more behind it"),
-        pytest.param("a.safetensors", b"PK\3\4" + bytes(60), "begin as a safetensors", id="something else"),
-        pytest.param("a.safetensors", (70).to_bytes(8, "little") + b"{" * 70, "cannot be read", id="a header that is no JSON"),
-        pytest.param("a.safetensors", (2).to_bytes(8, "little") + b"{}", None, id="no tensors at all"),
-        pytest.param("a.safetensors", b"", "begin as a safetensors", id="an empty file"),
-        pytest.param("a.gguf", b"GGUF" + bytes(60), None, id="gguf"),
-        pytest.param("a.gguf", b"GGML" + bytes(60), "GGUF", id="another magic"),
-        pytest.param("a.ckpt", b"\xef\xbb\xbf \n<!DocType html><html>", "web page", id="a web page"),
-        pytest.param("a.html", b"<!doctype html>", None, id="a wanted web page"),
-        pytest.param("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS", id="an LFS pointer"),
-        pytest.param("a.bin", bytes(600), None, id="anything"),
-    ],
-)
-def test_content_is_judged_by_its_bytes(tmp_path, name, content, message):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with path.open("rb") as file:
-        if message is None:
-            check_file(name, file)
-        else:
-            with pytest.raises(ContentError, match=message):
-                check_file(name, file)
-
-
-def test_an_answer_is_judged_by_its_type():
-    check_type("config.json", "application/json")
-    check_type("a.ckpt", "application/octet-stream")
-    check_type("a.ckpt", "")
-    for kind in ("text/html; charset=utf-8", "Application/JSON"):
-        with pytest.raises(ContentError, match="instead of a model"):
-            check_type("a.ckpt", kind)
-
-
-def test_a_huge_safetensors_header_is_refused_before_it_is_read():
-    with pytest.raises(ContentError, match="begin as a safetensors"):
-        check_head("a.safetensors", (2**40).to_bytes(8, "little") + b"{", None)
-
-
-# a good download
-
-
-@pytest.mark.parametrize(
-    "url, tokens",
-    [
-        pytest.param("files/a.safetensors", False, id="plain"),
-        pytest.param("org/repo/resolve/main/w.safetensors", True, id="Hugging Face"),
-        pytest.param(f"org/repo/resolve/{COMMIT}/w.safetensors", False, id="Hugging Face at a commit, without a token"),
-        pytest.param(GATED, True, id="Hugging Face, gated"),
-        pytest.param("api/download/models/7", True, id="CivitAI"),
-    ],
-)
-@pytest.mark.parametrize(
-    "declared", [{}, {"sha256": SHA256.upper()}, {"size": len(WEIGHTS)}], ids=["nothing known", "digest known", "size known"]
-)
-def test_a_model_is_downloaded_once(site, url, tokens, declared):
-    tokens = {site.hub.url.removeprefix("http://"): "secret"} if tokens else {}
+def test_a_model_is_downloaded_once(site, url, source, declared):
+    tokens = {site.hub.url.removeprefix("http://"): "secret"}
     before = site.run_one(url=url, tokens=tokens, **declared)
-    assert (before["state"], before["bytes"], before["sha256"]) == ("downloaded", len(WEIGHTS), SHA256)
-    assert before["source"] == f"{site.hub.url}/{url}" and "error" not in before
+    assert (before["state"], before["how"], before["bytes"], before["sha256"]) == ("downloaded", "download", len(WEIGHTS), SHA256)
+    assert before["source"] == f"{site.hub.url}/{source}" and "error" not in before
+    assert before["first_seen"] is ("sha256" not in declared and url.startswith("files"))
     assert site.path.read_bytes() == WEIGHTS
     assert [path.name for path in site.path.parent.iterdir()] == ["a.safetensors"]
     assert (site.path.stat().st_mode & 0o777, site.path.parent.stat().st_mode & 0o777) == (0o644, 0o755)
 
     site.hub.requests.clear()
     again = site.run_one(url=url, tokens=tokens, **declared)
-    assert {**again, "seconds": 0} == {**before, "seconds": 0, "state": "present"}
+    assert {**again, "seconds": 0} == {**before, "seconds": 0, "state": "present", "how": "index"}
     assert site.hub.requests == []
 
 
@@ -324,72 +237,76 @@ def test_several_models_come_side_by_side_and_a_failure_stops_no_other(site):
     entries[2] = site.entry("files/missing.safetensors", name="2.safetensors")
     results = site.run(*entries)
     assert [result["state"] for result in results] == ["downloaded"] * 2 + ["failed"] + ["downloaded"] * 3
-    assert results[2]["error"] == f"there is no such file: 404, 'Not Found' ({site.hub.url}/files/missing.safetensors)"
-
-
-def test_the_result_is_counted_and_told():
-    wanted = SimpleNamespace(label="loras/x")
-    models = [SimpleNamespace(state=state, bytes=5, wanted=wanted, error="why") for state in ("present", "downloaded", "failed", "failed")]
-    assert summarise(models, 1.23456) == {"present": 1, "missing": 0, "downloaded": 1, "failed": 2, "bytes": 5, "seconds": 1.235}
-    assert describe_failures(models) == "2 of 4 models failed:\nloras/x: why\nloras/x: why"
-    assert describe_failures(models[:2]) is None
-
-
-# tokens
-
-
-def test_a_token_reaches_its_host_and_no_other(site):
-    site.run_one(url=GATED, tokens={site.hub.url.removeprefix("http://"): "secret"})
-    sent = {(request["port"] == site.hub.storage_port, request["headers"].get("Authorization")) for request in site.hub.requests}
-    assert sent == {(False, "Bearer secret"), (True, None)}
-
-
-def test_a_token_for_the_place_that_is_redirected_to_is_not_sent_either(site):
-    tokens = {site.hub.storage_url.removeprefix("http://"): "storage", site.hub.url.removeprefix("http://"): "secret"}
-    assert site.run_one(url=GATED, tokens=tokens)["state"] == "downloaded"
-    assert [request["headers"].get("Authorization") for request in site.hub.requests if request["port"] == site.hub.storage_port] == [None]
+    address = f"{site.hub.url}/files/missing.safetensors"
+    assert results[2]["error"] == f"there is no such file: 404, 'Not Found' ({address})"
 
 
 @pytest.mark.parametrize(
-    "host, url, sent",
+    "first",
     [
-        ("hub.example", "https://hub.example/a", True),
-        ("hub.example", "https://hub.example:443/a", True),
-        ("Hub.Example", "https://hub.example/a", True),
-        ("hub.example", "http://hub.example/a", False),
-        ("hub.example", "https://hub.example:8443/a", False),
-        ("hub.example:8443", "https://hub.example:8443/a", True),
-        ("hub.example:80", "http://hub.example/a", True),
-        ("hub.example", "https://cdn.hub.example/a", False),
-        ("hub.example", "https://hub.example.evil/a", False),
-        ("[::1]:8080", "http://[::1]:8080/a", True),
+        pytest.param("files/none.safetensors", id="not there"),
+        pytest.param("files/a.safetensors?fault=html", id="a login page"),
+        pytest.param("files/a.safetensors?fault=badhash", id="other bytes"),
+        pytest.param("https://elsewhere.example/a.safetensors", id="a host that is not allowed"),
     ],
 )
-def test_a_token_belongs_to_one_host(host, url, sent):
-    assert (Client({host: "secret"}, 1)._token_for(url) == "secret") is sent
+def test_the_next_source_is_tried(site, first):
+    entry = site.entry(first, urls=[f"{site.hub.url}/org/repo/resolve/main/w.safetensors"], sha256=SHA256)
+    result = site.run(entry)[0]
+    assert (result["state"], "error" in result) == ("downloaded", False)
+    assert result["source"].endswith(f"org/repo/resolve/{COMMIT}/w.safetensors")
 
 
-def test_our_name_is_one_that_civitai_serves(site):
-    site.run_one()
-    assert {request["headers"]["User-Agent"] for request in site.hub.requests} == {"emprops.comfyui/0.1.0"}
+def test_no_source_that_will_do_is_told_with_every_address(site):
+    entry = site.entry("files/none.safetensors", urls=[f"{site.hub.url}/files/neither.safetensors"])
+    error = site.run(entry)[0]["error"]
+    assert f"({site.hub.url}/files/none.safetensors)" in error and f"({site.hub.url}/files/neither.safetensors)" in error
+
+
+def test_a_source_that_publishes_another_file_is_refused_before_the_first_byte(site):
+    error = site.run_one(url="org/repo/resolve/main/w.safetensors", sha256="ab" * 32)["error"]
+    assert f"publishes the sha256 {SHA256}, wanted {'ab' * 32}" in error
+    assert not [request for request in site.hub.requests if request["port"] == site.hub.storage_port]
+    assert "wanted 5" in site.run_one(size=5)["error"]
 
 
 # what is there already
 
 
-def put(site, content, name="a.safetensors"):
-    path = site.store / "checkpoints" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("declared", [{}, {"sha256": SHA256}, {"size": len(WEIGHTS)}])
 def test_a_good_file_that_was_there_before_is_met_once(site, declared):
-    put(site, WEIGHTS)
-    for _run in range(2):
-        result = site.run_one(**declared)
-        assert (result["state"], result["source"], result["sha256"]) == ("present", FIRST_SEEN, SHA256)
+    site.place(WEIGHTS)
+    first = site.run_one(**declared)
+    source = FIRST_SEEN if "sha256" in declared else f"{site.hub.url}/files/a.safetensors"
+    assert (first["state"], first["how"], first["source"], first["sha256"]) == ("present", "met", source, SHA256)
+    site.hub.requests.clear()
+    assert {**site.run_one(**declared), "seconds": 0} == {**first, "seconds": 0, "how": "index"}
     assert site.hub.requests == []
+
+
+def test_a_file_that_nobody_knew_is_compared_with_what_its_source_publishes(site):
+    site.place(safetensors(1000))
+    result = site.run_one(url="org/repo/resolve/main/w.safetensors")
+    assert (result["state"], result["sha256"]) == ("downloaded", SHA256)
+    site.state.joinpath("models.json").unlink()
+    result = site.run_one(url="org/repo/resolve/main/w.safetensors")
+    assert (result["state"], result["how"], result["first_seen"]) == ("present", "met", False)
+
+
+@pytest.mark.parametrize("fault", ["404", "500"])
+def test_a_source_that_says_nothing_costs_no_file_that_is_there_and_is_asked_again(site, fault):
+    site.place(safetensors(1000))
+    assert site.run_one(url=f"org/repo/resolve/main/w.safetensors?fault={fault}")["state"] == "present"
+    assert site.run_one(url="org/repo/resolve/main/w.safetensors")["state"] == "downloaded"
+    assert site.path.read_bytes() == WEIGHTS
+
+
+def test_a_host_that_is_down_is_asked_about_one_file_that_is_there_and_not_about_all(site):
+    entries = [site.entry(f"files/a.safetensors?fault=500&n={number}", name=f"{number}.safetensors") for number in range(40)]
+    for entry in entries:
+        site.place(WEIGHTS, entry["name"])
+    assert {result["state"] for result in site.run(*entries)} == {"present"}
+    assert len(site.hub.requests) <= QUESTIONS_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -402,25 +319,36 @@ def test_a_good_file_that_was_there_before_is_met_once(site, declared):
     ],
 )
 def test_a_bad_file_that_was_there_before_is_replaced(site, content, declared):
-    put(site, content)
+    site.place(content)
     assert site.run_one(**declared)["state"] == "downloaded"
     assert site.path.read_bytes() == WEIGHTS
 
 
 def test_a_bad_file_stays_until_a_good_one_is_there(site):
-    put(site, b"old")
+    site.place(b"old")
     assert site.run_one(url="files/a.safetensors?fault=badhash", sha256=SHA256)["state"] == "failed"
     assert [path.name for path in site.path.parent.iterdir()] == ["a.safetensors"]
     assert site.path.read_bytes() == b"old"
 
 
-def test_a_file_that_changed_since_is_hashed_again(site):
-    site.run_one(sha256=SHA256)
+@pytest.mark.parametrize("declared", [{}, {"sha256": SHA256}])
+def test_a_file_that_changed_since_is_hashed_again(site, declared):
+    first = site.run_one(**declared)
     os.utime(site.path, ns=(1, 1))
-    assert site.run_one(sha256=SHA256)["state"] == "present"
+    touched = site.run_one(**declared)
+    assert (touched["state"], touched["source"], touched["first_seen"]) == ("present", first["source"], first["first_seen"])
     site.path.write_bytes(WEIGHTS[:-1] + b"x")
-    assert site.run_one(sha256=SHA256)["state"] == "downloaded"
+    assert site.run_one(**declared)["state"] == "downloaded"
     assert site.path.read_bytes() == WEIGHTS
+
+
+def test_a_file_that_a_person_replaced_and_nobody_can_bring_is_met_anew(site):
+    site.place(WEIGHTS)
+    site.run_one(url=None)
+    other = safetensors(500)
+    site.path.write_bytes(other)
+    result = site.run_one(url=None)
+    assert (result["state"], result["sha256"]) == ("present", hashlib.sha256(other).hexdigest())
 
 
 def test_another_digest_means_another_file_and_another_address_does_not(site):
@@ -438,491 +366,198 @@ def test_a_folder_in_the_place_of_a_model_is_told(site):
     assert "is there and is not a file" in site.run_one()["error"]
 
 
-@pytest.mark.parametrize("content", ["", "not json", "[]", '{"files": {"x": {"size": 1}}}', '{"files": []}'])
-def test_an_index_that_cannot_be_read_costs_a_hash_and_nothing_else(site, content):
-    site.run_one(sha256=SHA256)
-    (site.state / "models.json").write_text(content)
-    assert site.run_one(sha256=SHA256)["state"] == "present"
-    assert json.loads((site.state / "models.json").read_text())["files"][str(site.path)]["sha256"] == SHA256
+def test_without_an_address_a_model_must_be_there(site):
+    assert "no source of it is known" in site.run_one(url=None)["error"]
+    site.place(WEIGHTS)
+    assert site.run_one(url=None)["state"] == "present"
 
 
-def test_two_indexes_written_at_once_lose_nothing(site):
-    put(site, WEIGHTS)
-    found = site.path.stat()
-    first, second = Index(site.state), Index(site.state)
-    first.record(Path("/one"), found, SHA256, FIRST_SEEN)
-    second.record(Path("/two"), found, SHA256, FIRST_SEEN)
-    first.save()
-    second.save()
-    assert Index(site.state).known(Path("/one"), found) and Index(site.state).known(Path("/two"), found)
+# the same bytes once
 
 
-def test_a_read_only_index_writes_nothing(site):
-    put(site, WEIGHTS)
-    index = Index(site.state, read_only=True)
-    index.record(site.path, site.path.stat(), SHA256, FIRST_SEEN)
-    index.save()
-    assert not site.state.exists()
+def test_two_names_of_the_same_bytes_are_one_file_and_one_download(site):
+    entries = [site.entry(sha256=SHA256, name=name) for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
+    results = site.run(*entries)
+    assert sorted(result["how"] for result in results) == ["download", "hard link", "hard link"]
+    assert len({(site.store / "checkpoints" / entry["name"]).stat().st_ino for entry in entries}) == 1
+    assert site.hub.sent("/files/a.safetensors") <= len(WEIGHTS) + 3  # and a byte for each question
+    assert [result["state"] for result in site.run(*entries)] == ["present"] * 3
 
 
-def test_an_index_that_cannot_be_written_is_told(site):
-    site.state.parent.mkdir(exist_ok=True)
-    site.state.write_text("a file where a folder should be")
-    with pytest.raises(ModelsError, match=r"cannot write .*models\.json"):
-        site.run_one()
-
-
-# bad answers
-
-
-@pytest.mark.parametrize(
-    "url, message",
-    [
-        pytest.param("files/a.safetensors?fault=html", "text/html instead of a model", id="a login page"),
-        pytest.param("files/a.safetensors?fault=json", "application/json instead of a model", id="a JSON error"),
-        pytest.param("files/a.safetensors?fault=lfs", "Git LFS pointer", id="an LFS pointer"),
-        pytest.param(
-            "org/repo/resolve/main/w.safetensors?fault=badhash", "has sha256 .*, wanted " + SHA256, id="not what the hub published"
-        ),
-        pytest.param("files/a.safetensors?fault=truncate", r"cut short: \d+ of 30\d+ bytes came \(tried 4 times\)", id="cut short"),
-        pytest.param("files/a.safetensors?fault=loop", "more than 5 redirects", id="in circles"),
-        pytest.param("files/a.safetensors?fault=500", r"answered 500, 'Asked for by the test' \(tried 4 times\)", id="an internal error"),
-        pytest.param("files/a.safetensors?fault=429", r"answered 429, 'Too Many Requests' \(tried 4 times\)", id="too many requests"),
-        pytest.param("files/a.safetensors?fault=410", "withdrawn by its publisher: 410", id="gone"),
-        pytest.param("files/a.safetensors?fault=403", r"access is refused \(no token was sent to 127.0.0.1\): 403", id="forbidden"),
-        pytest.param("files/a.safetensors?fault=451", "does not hand out the file: 451", id="some other refusal"),
-        pytest.param("files/none.safetensors", "no such file: 404", id="not there"),
-        pytest.param("org/repo/resolve/main/none", "the repository has no such file: 404", id="not in the repository"),
-        pytest.param("org/repo/resolve/v9/w.safetensors", "no such revision: 404", id="no such revision"),
-        pytest.param("org/none/resolve/main/w", r"no such repository, or it is private .*\(no token was sent", id="no such repository"),
-        pytest.param(GATED, r"gated: accept its terms .*\(no token was sent to 127.0.0.1\): 401, 'Access to model", id="gated"),
-        pytest.param("api/download/models/7", "a token is needed.*: 401, 'Unauthorized: The creator", id="CivitAI without a token"),
-        pytest.param("http://127.0.0.1:1/a", r"cannot reach 127.0.0.1: Connection refused \(tried 4 times\)", id="nobody there"),
-    ],
-)
-def test_a_bad_answer_is_told_and_leaves_no_litter(site, url, message):
-    result = site.run_one(url=url, sha256=None if "badhash" in url else SHA256)
-    assert result["state"] == "failed"
-    assert re.search(message, result["error"])
-    assert "fault=" not in result["error"]
-    kept = [path.name for path in site.store.rglob("*") if path.is_file()]
-    assert bool(kept) is ("truncate" in url)
-
-
-@pytest.mark.parametrize(
-    "url, message",
-    [
-        pytest.param(GATED, r"gated.*\(the token for 127.0.0.1 was sent\): 403", id="gated, not granted"),
-        pytest.param("api/download/models/7", "the token for 127.0.0.1 was not accepted: 401", id="CivitAI"),
-    ],
-)
-def test_a_wrong_token_is_told_without_being_shown(site, url, message):
-    site.hub.token = "another"
-    error = site.run_one(url=url, tokens={site.hub.url.removeprefix("http://"): "secret-token"})["error"]
-    assert re.search(message, error)
-    assert "secret-token" not in error
-
-
-def test_a_digest_mismatch_tells_both_digests_and_deletes_what_came(site):
-    wanted = "ab" * 32
-    error = site.run_one(sha256=wanted)["error"]
-    assert error == f"the file has sha256 {SHA256}, wanted {wanted} ({site.hub.url}/files/a.safetensors)"
-    assert list(site.path.parent.iterdir()) == []
-
-
-def test_another_size_than_declared_is_refused_before_the_first_byte(site):
-    assert f"the server has {len(WEIGHTS)} bytes, wanted 5" in site.run_one(size=5)["error"]
-    assert list(site.path.parent.iterdir()) == []
-
-
-def test_a_passing_trouble_passes(site):
-    site.faults(a=["500", "429", "503"])
-    assert site.run_one(size=len(WEIGHTS))["state"] == "downloaded"
-    assert site.pauses == [1.0, 1.0, 4.0]  # the second is what the server asked for
-
-
-@pytest.mark.parametrize(
-    "headers, expected",
-    [
-        ({"Retry-After": "7"}, 7.0),
-        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
-        ({"Retry-After": "soon"}, None),
-        ({"RateLimit": '"resolvers";r=0;t=55'}, 55.0),
-        ({}, None),
-    ],
-)
-def test_the_asked_pause_is_understood(headers, expected):
-    assert _model_download._asked_pause(SimpleNamespace(status=429, headers=headers)) == expected
-
-
-def test_no_server_makes_us_wait_for_ever():
-    client, pauses = Client({}, 1), []
-    client._pause = pauses.append
-
-    def ask():
-        raise _model_download._Passing("later", pause=1e9)
-
-    with pytest.raises(DownloadError, match=r"later \(tried 4 times\)"):
-        client._patiently(ask)
-    assert pauses == [_model_download.LONGEST_PAUSE] * 3
-
-
-def test_a_server_that_falls_silent_is_left(site):
-    site.timeout = 0.2
-    site.faults(a=["stall"])
-    assert site.run_one(size=len(WEIGHTS))["state"] == "downloaded"
-    assert [request["headers"].get("Range") for request in site.bodies] == [None, f"bytes={len(WEIGHTS) // 2}-"]
-
-
-def test_a_body_of_unknown_length_needs_something_to_be_proved_by(site):
-    url = "files/a.safetensors?fault=nolength"
-    assert "does not say how long the file is" in site.run_one(url=url)["error"]
-    assert site.run_one(url=url, sha256=SHA256)["state"] == "downloaded"
-
-
-@pytest.mark.parametrize(
-    "size, message",
-    [
-        pytest.param(len(WEIGHTS) - 1, "sends more than", id="more than wanted"),
-        pytest.param(len(WEIGHTS) + 1, "cut short", id="less than wanted"),
-    ],
-)
-def test_a_body_of_unknown_length_must_have_the_wanted_size(site, size, message):
-    (site.hub.root / "a.bin").write_bytes(WEIGHTS)
-    assert message in site.run_one(name="a.bin", url="files/a.bin?fault=nolength", size=size)["error"]
-    assert not (site.store / "checkpoints/a.bin").exists()
-
-
-def test_what_is_not_the_model_is_not_read_to_its_end(site):
-    site.timeout = 60
-    assert "GGUF" in site.run_one(name="a.gguf", url="files/a.safetensors?fault=stall", size=len(WEIGHTS))["error"]
-    assert list(site.path.parent.iterdir()) == []
-
-
-# redirects
-
-
-class Redirect:
-    """A client that knows one redirect by heart, for addresses that no test can serve."""
-
-    def __init__(self, location, status=302):
-        self.asked = []
-        self.client = Client({"first.example": "secret"}, 1)
-        self.client._get = self.get
-        self.location, self.status = location, status
-
-    def get(self, url, headers, token):
-        self.asked.append((url, token))
-        first = len(self.asked) == 1
-        return Answer(self.status if first else 200, {"Location": self.location} if first else {})
-
-
-class Answer:
-    def __init__(self, status, headers):
-        self.status, self.headers = status, headers
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_exception):
-        pass
-
-
-@pytest.mark.parametrize(
-    "location, message",
-    [
-        pytest.param("http://first.example/b", "from https to http", id="no longer encrypted"),
-        pytest.param("file:///etc/passwd", "unusable address: .*neither http nor https", id="a local file"),
-        pytest.param("https://u:p@other.example/", "unusable address", id="with a password"),
-        pytest.param("https://[::1/", "unusable address", id="malformed"),
-    ],
-)
-def test_a_bad_redirect_is_refused(location, message):
-    redirect = Redirect(location)
-    with pytest.raises(DownloadError, match=message):
-        redirect.client._ask("https://first.example/a", {})
-    assert len(redirect.asked) == 1
-
-
-@pytest.mark.parametrize(
-    "location, there, token",
-    [
-        pytest.param("/b", "https://first.example/b", "secret", id="on the same host"),
-        pytest.param("https://other.example/b", "https://other.example/b", None, id="to another host"),
-        pytest.param("https://first.example:8443/b", "https://first.example:8443/b", None, id="to another port"),
-        pytest.param("https://first.example.evil/", "https://first.example.evil/", None, id="to a host that looks alike"),
-    ],
-)
-def test_a_redirect_is_followed_and_the_token_stays_home(location, there, token):
-    redirect = Redirect(location, 307)
-    redirect.client._ask("https://first.example/a", {})
-    assert redirect.asked == [("https://first.example/a", "secret"), (there, token)]
-
-
-def test_a_certificate_that_is_not_trusted_is_told_at_once(tmp_path):
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with Hub(tmp_path) as hub:
-        hub._servers[0].socket = context.wrap_socket(hub._servers[0].socket, server_side=True)
-        pauses = []
-        client = Client({}, 10, pause=pauses.append)
-        with pytest.raises(DownloadError, match="certificate of 127.0.0.1 is not trusted"):
-            client.probe(hub.url.replace("http:", "https:") + "/files/a", "a")
-    assert pauses == []
-
-
-# resuming
-
-
-def begin(site, **values):
-    """Leave behind half a download, as a run does that ends too early."""
-    site.faults(a="truncate")
-    assert site.run_one(**values)["state"] == "failed"
-    site.faults()
+def test_what_is_in_the_store_under_another_name_is_not_asked_for(site):
+    site.run_one()
     site.hub.requests.clear()
-    (partial,) = site.path.parent.glob(".*.part")
-    return partial
+    result = site.run_one(name="twin.safetensors", directory="loras", sha256=SHA256)
+    assert (result["state"], result["how"], result["bytes"]) == ("downloaded", "hard link", len(WEIGHTS))
+    assert site.hub.requests == []
 
 
-@pytest.mark.parametrize("declared", [{}, {"sha256": SHA256}])
-def test_the_next_run_goes_on_where_the_last_one_ended(site, declared):
-    size = begin(site, **declared).stat().st_size
-    assert 0 < size < len(WEIGHTS)
-    result = site.run_one(**declared)
-    assert (result["state"], result["sha256"]) == ("downloaded", SHA256)
-    assert [request["headers"].get("Range") for request in site.bodies] == [f"bytes={size}-"]
-    assert site.bodies[0]["headers"]["If-Range"].startswith('"')
-    assert [path.name for path in site.path.parent.iterdir()] == ["a.safetensors"]
+def test_the_same_address_under_two_names_is_fetched_once_though_nobody_publishes_a_digest(site):
+    results = site.run(site.entry(), site.entry(name="twin.safetensors"))
+    assert [result["how"] for result in results] == ["download", "hard link"]
+    assert site.hub.sent("/files/a.safetensors") <= len(WEIGHTS) + 2
+
+
+def test_bytes_that_turn_out_to_be_there_already_take_no_second_place(site):
+    site.run_one()
+    result = site.run_one(name="twin.safetensors", url="files/a.safetensors")
+    assert result["how"] == "download, hard link"
+    assert (site.store / "checkpoints/twin.safetensors").stat().st_ino == site.path.stat().st_ino
+
+
+def test_a_twin_that_failed_leaves_the_others_their_own_sources(site):
+    entries = [
+        site.entry("files/a.safetensors?fault=badhash", sha256=SHA256, name="one.safetensors"),
+        site.entry("files/a.safetensors", sha256=SHA256, name="two.safetensors"),
+        site.entry("files/a.safetensors", sha256=SHA256, name="three.safetensors"),
+    ]
+    results = site.run(*entries)
+    assert [result["state"] for result in results] == ["failed", "downloaded", "downloaded"]
+    assert [result["how"] for result in results[1:]] == ["download", "hard link"]
+
+
+def test_copies_are_kept_apart_where_that_is_wanted(site):
+    entries = [site.entry(sha256=SHA256, name=name) for name in ("a.safetensors", "b.safetensors")]
+    assert [result["how"] for result in site.run(*entries, share=False)] == ["download", "download"]
+    assert len({(site.store / "checkpoints" / entry["name"]).stat().st_ino for entry in entries}) == 2
+
+
+# pickles
+
+
+def archive(*names):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        for name in names:
+            file.writestr(name, b"x" * 100)
+    return content.getvalue()
 
 
 @pytest.mark.parametrize(
-    "change",
+    "content",
     [
-        pytest.param(lambda site, partial: os.utime(site.hub.root / "a.safetensors", ns=(1, 1)), id="the ETag changed"),
-        pytest.param(lambda site, partial: site.faults(a="norange"), id="the range is ignored"),
-        pytest.param(lambda site, partial: site.faults(a=["", "otherrange"]), id="another range is answered"),
-        pytest.param(lambda site, partial: partial.with_name(f"{partial.name}.json").unlink(), id="nobody knows what the bytes are"),
-        pytest.param(lambda site, partial: partial.with_name(f"{partial.name}.json").write_text("{}"), id="the notes are garbled"),
-        pytest.param(lambda site, partial: partial.write_bytes(WEIGHTS + b"too long"), id="there is more than there can be"),
+        pytest.param(b"\x80\x04" + bytes(3000), id="bare"),
+        pytest.param(archive("archive/data.pkl", "archive/data/0"), id="in an archive"),
     ],
 )
-def test_what_is_not_the_same_file_starts_over(site, change):
-    change(site, begin(site))
-    result = site.run_one()
-    assert (result["state"], result["sha256"]) == ("downloaded", SHA256)
-    assert site.path.read_bytes() == WEIGHTS
+@pytest.mark.parametrize("name", ["a.onnx", "a.dat", "a", "a.safetensors.bak"])
+def test_a_pickle_under_another_name_is_refused_by_its_content(site, name, content):
+    (site.hub.root / "odd").write_bytes(content)
+    entry = site.entry("files/odd", name=name)
+    assert "pickle" in site.run(entry)[0]["error"]
+    assert list((site.store / "checkpoints").iterdir()) == []
+    assert site.run({**entry, "allow_pickle": True})[0]["state"] == "downloaded"
+    site.state.joinpath("models.json").unlink()
+    assert "pickle" in site.run(entry)[0]["error"]
 
 
-def test_a_changed_etag_starts_over_even_where_if_range_is_not_heeded(site, monkeypatch):
-    size = begin(site).stat().st_size
-    site.faults(a=["", "etag"])  # the first request asks for the size
-    get = Client._get
-
-    def get_without_if_range(client, url, headers, token):
-        return get(client, url, {name: value for name, value in headers.items() if name != "If-Range"}, token)
-
-    monkeypatch.setattr(Client, "_get", get_without_if_range)
-    assert site.run_one()["sha256"] == SHA256
-    assert [request["headers"].get("Range") for request in site.bodies] == [f"bytes={size}-", None]
+# hostile folders
 
 
-@pytest.mark.parametrize("size", [len(WEIGHTS), len(WEIGHTS) + 10], ids=["all of it is there", "more than all of it is there"])
-def test_a_range_that_cannot_be_satisfied_is_understood(site, size):
-    partial = begin(site, sha256=SHA256)
-    partial.write_bytes((WEIGHTS + bytes(10))[:size])
-    notes = partial.with_name(f"{partial.name}.json")
-    notes.write_text(json.dumps({**json.loads(notes.read_text()), "total": None}))
-    assert site.run_one(sha256=SHA256)["state"] == "downloaded"
-    assert site.path.read_bytes() == WEIGHTS
-    assert [request["headers"].get("Range") for request in site.bodies] == [f"bytes={size}-"] + [None] * (size > len(WEIGHTS))
+def test_a_file_in_the_place_of_a_folder_fails_its_models_alone(site):
+    site.store.mkdir()
+    (site.store / "unet").write_bytes(b"a file")
+    bad, good = site.run(site.entry(directory="unet"), site.entry(name="good.safetensors"), share=False)
+    assert (bad["state"], good["state"]) == ("failed", "downloaded") and "unet" in bad["error"]
 
 
-def test_without_an_etag_only_a_known_digest_makes_a_partial_file_worth_anything(site):
-    for declared, ranges in (({}, [None]), ({"sha256": SHA256}, ["bytes=150046-"])):
-        partial = begin(site, **declared)
-        partial.write_bytes(WEIGHTS[:150046])
-        notes = partial.with_name(f"{partial.name}.json")
-        notes.write_text(json.dumps({**json.loads(notes.read_text()), "etag": ""}))
-        assert site.run_one(**declared)["state"] == "downloaded"
-        assert [request["headers"].get("Range") for request in site.bodies] == ranges
-        site.path.unlink()
+def test_a_folder_that_is_swapped_for_a_link_while_others_come_leads_nobody_out_of_the_store(site, tmp_path, monkeypatch):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (site.store / "unet").mkdir(parents=True)
+    bring = Put._bring
+
+    def swap(put, model):
+        if not (site.store / "unet").is_symlink():
+            (site.store / "unet").rename(site.store / "unet.old")
+            (site.store / "unet").symlink_to(outside)
+        return bring(put, model)
+
+    monkeypatch.setattr(Put, "_bring", swap)
+    result = site.run_one(directory="unet")
+    assert result["state"] == "failed" and "out of the store" in result["error"]
+    assert list(outside.iterdir()) == []
 
 
-def test_a_login_page_in_between_does_not_cost_what_is_there(site):
-    partial = begin(site, size=len(WEIGHTS))
-    content = partial.read_bytes()
-    site.faults(a="html")
-    assert "text/html" in site.run_one(size=len(WEIGHTS))["error"]
-    assert partial.read_bytes() == content
+# a store that others work on too
 
 
-def test_bytes_of_a_broken_run_that_went_bad_are_found_out(site):
-    partial = begin(site, sha256=SHA256)
-    content = bytearray(partial.read_bytes())
-    content[-1] ^= 1
-    partial.write_bytes(content)
-    assert "has sha256" in site.run_one(sha256=SHA256)["error"]
-    assert site.run_one(sha256=SHA256)["state"] == "downloaded"
+def test_what_another_process_fetches_is_waited_for_and_not_fetched_again(site):
+    site.path.parent.mkdir(parents=True)
+    waits = []
+
+    def publish(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            site.path.write_bytes(WEIGHTS)
+            other.release()
+
+    with Claims(5) as claims:
+        other = claims.take(site.path)
+        result = site.run_one(sha256=SHA256, pause=publish)
+    assert (result["state"], result["how"]) == ("present", "met")
+    assert len(waits) == 2 and not site.hub.sent("/files/a.safetensors") > 1
 
 
-def test_a_killed_run_leaves_nothing_under_the_final_name_and_the_next_one_goes_on(site):
-    site.faults(a=["stall"])
-    code = f"""
-from pathlib import Path
-from ansible_collections.emprops.comfyui.plugins.module_utils._models import *
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import Client
-store, index, client = Path({str(site.store)!r}), Index(Path({str(site.state)!r})), Client({{}}, 60)
-models = plan_models(parse_models(store, [{site.entry(size=len(WEIGHTS))!r}]), index, client, 1)
-put_models(models, index, client, store=store, reserve=0, connections=1)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    partial = partial_path(site.path, site.entry()["url"])
-    with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
-        deadline = time.monotonic() + 60
-        while not (partial.exists() and partial.stat().st_size == len(WEIGHTS) // 2):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert not site.path.exists()
-    assert site.run_one(size=len(WEIGHTS))["state"] == "downloaded"
-    assert site.bodies[-1]["headers"]["Range"] == f"bytes={len(WEIGHTS) // 2}-"
+def test_another_process_that_gives_up_is_followed(site):
+    site.path.parent.mkdir(parents=True)
+    with Claims(5) as claims:
+        other = claims.take(site.path)
+        result = site.run_one(sha256=SHA256, pause=lambda seconds: other.release())
+    assert (result["state"], result["how"]) == ("downloaded", "download")
 
 
-# two at once
+def test_waiting_for_one_file_keeps_no_other_from_coming(site):
+    site.path.parent.mkdir(parents=True)
+    came = threading.Event()
+
+    def release_late(seconds):
+        came.set() if (site.store / "checkpoints/b.safetensors").exists() else time.sleep(0.01)
+        if came.is_set():
+            other.release()
+
+    with Claims(5) as claims:
+        other = claims.take(site.path)
+        results = site.run(site.entry(), site.entry(name="b.safetensors"), pause=release_late, share=False)
+    assert [result["state"] for result in results] == ["downloaded", "downloaded"]
 
 
-def test_a_second_run_waits_for_the_first_and_downloads_nothing(site):
-    partial = partial_path(site.path, site.entry()["url"])
-    partial.parent.mkdir(parents=True)
-    with partial.open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        results = []
-        second = threading.Thread(target=lambda: results.append(site.run_one()))
-        second.start()
-        while not site.hub.requests:  # it has asked for the size, so its plan is made
-            time.sleep(0.01)
-        other.write(WEIGHTS)
-        other.flush()
-        partial.rename(site.path)
-    second.join()
-    assert (results[0]["state"], results[0]["sha256"]) == ("present", SHA256)
-    assert site.bodies == []
-    assert [path.name for path in site.path.parent.iterdir()] == ["a.safetensors"]
-
-
-def test_a_partial_file_that_went_away_while_we_waited_is_begun_anew(site, monkeypatch):
-    partial = partial_path(site.path, site.entry()["url"])
-    flock = fcntl.flock
-
-    def flock_late(handle, how):
-        if not site.pauses:
-            site.pauses.append("the other process discards its file")
-            partial.unlink()
-        flock(handle, how)
-
-    monkeypatch.setattr(fcntl, "flock", flock_late)
-    assert site.run_one()["state"] == "downloaded"
-    assert len(site.pauses) == 1
-
-
-def test_an_answer_of_another_size_does_not_cost_what_is_there(site):
-    partial = begin(site, size=len(WEIGHTS))
-    content = partial.read_bytes()
-    (site.hub.root / "a.safetensors").write_bytes(WEIGHTS + b"x")
-    assert "wanted" in site.run_one(size=len(WEIGHTS))["error"]
-    assert partial.read_bytes() == content
-
-
-@pytest.mark.parametrize("kind", ["symlink", "hard link", "fifo"])
-def test_a_partial_file_that_is_not_ours_is_left_alone(site, tmp_path, kind):
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"precious")
-    partial = partial_path(site.path, site.entry()["url"])
-    partial.parent.mkdir(parents=True)
-    {"symlink": lambda: partial.symlink_to(victim), "hard link": lambda: partial.hardlink_to(victim), "fifo": lambda: os.mkfifo(partial)}[
-        kind
-    ]()
-    assert site.run_one()["state"] == "failed"
-    assert victim.read_bytes() == b"precious"
-
-
-# room on the disk
+# room
 
 
 def test_what_does_not_fit_is_refused_in_one_message_before_the_first_byte(site):
-    entries = [site.entry(name="big.bin", size=2**60), site.entry(name="small.safetensors")]
-    with pytest.raises(ModelsError, match="do not fit on the disk, nothing was downloaded") as caught:
-        site.run(*entries, reserve=GIB)
-    assert f"checkpoints/big.bin ({2**60}), checkpoints/small.safetensors ({len(WEIGHTS)})" in str(caught.value)
-    assert not site.store.exists() and site.bodies == []
+    models, _index, _client = site.plan(site.entry(name="a.gguf", size=len(WEIGHTS)), site.entry(), share=False)
+    (row,), words = check_space(models, 1 << 60)
+    assert f"checkpoints/a.gguf ({len(WEIGHTS)})" in words and "checkpoints/a.safetensors" in words
+    assert f"{2 * len(WEIGHTS)} bytes are needed" in words and row["needed"] == 2 * len(WEIGHTS)
+    assert {model.state for model in models} == {"failed"} and not site.store.exists()
 
 
-def test_the_reserve_is_not_for_models(site):
-    free = os.statvfs(site.store.parent)
-    with pytest.raises(ModelsError, match="of them reserved"):
-        site.run_one(reserve=free.f_bavail * free.f_frsize)
+def test_what_fits_is_told_by_filesystem(site):
+    models, _index, _client = site.plan(site.entry())
+    (row,), words = check_space(models, 7)
+    assert words is None
+    assert (row["needed"], row["reserve"]) == (len(WEIGHTS), 7) and row["free"] > 0
 
 
-def test_nothing_missing_needs_no_room(site):
-    site.run_one()
-    assert site.run_one(reserve=2**60)["state"] == "present"
+# words, accounts
 
 
-def test_what_was_begun_counts_as_had(site, monkeypatch):
-    held = begin(site, size=len(WEIGHTS)).stat().st_blocks * 512
-    model = plan_models(parse_models(site.store, [site.entry(size=len(WEIGHTS))]), Index(site.state), Client({}, 1), 1)
-    needed = len(WEIGHTS) - held
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=needed, f_frsize=1))
-    check_space(model, 0)
-    with pytest.raises(ModelsError, match=f"{needed} bytes are needed"):
-        check_space(model, 1)
-
-
-def test_a_disk_that_fills_is_named_and_gets_its_room_back(site, monkeypatch):
-    real = os.write
-
-    def full(handle, view):
-        if len(view) > 1000 and Path(f"/proc/self/fd/{handle}").readlink().suffix == ".part":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(handle, view)
-
-    monkeypatch.setattr(os, "write", full)
-    assert site.run_one()["error"].startswith(f"the disk of {site.path.parent} is full")
-    assert list(site.path.parent.iterdir()) == []
-
-
-def test_a_download_stops_at_the_reserve(site, monkeypatch):
-    monkeypatch.setattr(_model_download, "SPACE_CHECK_INTERVAL", 1000)
-    url = "files/a.safetensors?fault=nolength"  # so that nobody could ask before
-    error = site.run_one(url=url, sha256=SHA256, reserve=2**60)["error"]
-    assert "less than the reserve" in error
-    assert list(site.path.parent.iterdir()) == []
-
-
-# accounts
+def test_the_result_is_counted_and_told():
+    wanted = SimpleNamespace(label="loras/x")
+    states = [("present", "index"), ("downloaded", "download"), ("downloaded", "hard link"), ("failed", ""), ("failed", "")]
+    models = [SimpleNamespace(state=state, how=how, bytes=5, wanted=wanted, error="why", same_as=None) for state, how in states]
+    counted = {"present": 1, "missing": 0, "downloaded": 2, "linked": 1, "failed": 2, "bytes": 5, "seconds": 1.235}
+    assert summarise(models, 1.23456) == counted
+    assert describe_failures(models) == "2 of 5 models failed:\nloras/x: why\nloras/x: why"
+    assert describe_failures(models[:2]) is None
 
 
 def test_accounts_are_looked_up_by_name():
-    assert parse_account("root", "root") == (0, 0)
+    me, mine = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    assert parse_account(me, mine) == (os.getuid(), os.getgid())
     assert parse_account(None, None) == (-1, -1)
     with pytest.raises(ModelsError, match="no account named nobody-of-that-name"):
         parse_account("nobody-of-that-name", None)
-    with pytest.raises(ModelsError, match="no group named nobody-of-that-name"):
-        parse_account(None, "nobody-of-that-name")
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
-def test_what_is_made_belongs_to_the_account_and_what_was_there_does_not(site):
-    site.store.mkdir()
-    index, client = Index(site.state), Client({}, 10)
-    models = plan_models(parse_models(site.store, [site.entry(directory="loras/new")]), index, client, 1)
-    put_models(models, index, client, store=site.store, reserve=0, connections=1, uid=65534, gid=65534)
-    path = site.store / "loras/new/a.safetensors"
-    assert {(place.stat().st_uid, place.stat().st_gid) for place in (path, path.parent, path.parent.parent)} == {(65534, 65534)}
-    assert site.store.stat().st_uid == 0
+    with pytest.raises(ModelsError, match="no group named no-group-of-that-name"):
+        parse_account(None, "no-group-of-that-name")

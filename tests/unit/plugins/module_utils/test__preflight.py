@@ -131,7 +131,7 @@ def test_these_are_no_problems(found):
         pytest.param({"root": "/a/../etc"}, "comfyui_root ('/a/../etc') goes back with ..", id="a path that goes back"),
         pytest.param({"paths": {"models_dir": "/my models"}}, "models_dir ('/my models') has spaces", id="a space"),
         pytest.param({"paths": {"models_dir": "/a\x00b"}}, "models_dir ('/a\\x00b') has spaces or control", id="a NUL byte"),
-        pytest.param({"names": {"models_list": ["../x"]}}, "models_list has the name '../x', which has a slash", id="a name that climbs"),
+        pytest.param({"names": {"models_list": ["../x"]}}, "models_list has the name '../x', which does not lead", id="a name that climbs"),
         pytest.param({"names": {"models_list": [None]}}, "models_list has the name None, which is empty", id="no name"),
         pytest.param({"names": {"models_list": ["a\nb"]}}, "which has control characters in it", id="a name of two lines"),
         pytest.param({"urls": {"preflight_urls": ["ftp://a/b"]}}, "preflight_urls: 'ftp://a/b' has the scheme 'ftp'", id="scheme"),

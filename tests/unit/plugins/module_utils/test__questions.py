@@ -8,7 +8,8 @@ import threading
 
 import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils import _questions
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import LONGEST_PAUSE, DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import LONGEST_PAUSE
 from ansible_collections.emprops.comfyui.plugins.module_utils._questions import (
     Questions,
     as_count,
@@ -105,7 +106,7 @@ def test_a_file_is_not_looked_for_where_the_operator_does_not_allow_it(script):
             asker.questions.look(asker.server.url + "/a", "a.bin")
         assert other.requests == []
         allowed = script({}, more_hosts=[other.url])
-        assert allowed.questions.look(asker.server.url + "/a", "a.bin")[0].size == 3
+        assert allowed.questions.look(asker.server.url + "/a", "a.bin").size == 3
 
 
 def test_only_allowed_hosts_are_asked(script):

@@ -16,6 +16,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._reach import (
     AddressError,
     describe,
     hide_credentials,
+    model_addresses,
     parse_address,
     reach,
     reach_all,
@@ -211,3 +212,26 @@ def test_all_are_asked_and_each_gets_its_own_answer(tmp_path):
         good = Address("http", "127.0.0.1", port)
         bad = Address("file", path=str(tmp_path / "x"))
         assert reach_all({good, bad}, SECONDS) == {good: "", bad: "there is no such path on the machine"}
+
+
+@pytest.mark.parametrize(
+    ("model", "addresses"),
+    [
+        pytest.param({"url": "https://hub.example/a?token=x#y"}, ["https://hub.example/a"], id="a token in the query"),
+        pytest.param({"url": "https://me:pw@hub.example/a"}, ["https://hub.example/a"], id="a password"),
+        pytest.param({"url": "https://s3.example/a?X-Amz-Signature=x"}, ["https://s3.example/a"], id="a signature"),
+        pytest.param({"url": "urn:air:sdxl:lora:civitai:1@2"}, ["https://civitai.com"], id="an AIR"),
+        pytest.param({"url": "file:///mnt/a%23b"}, ["/mnt/a#b"], id="a file"),
+        pytest.param({"url": "file:///mnt/a%20b"}, [], id="a file with a blank, which no address has"),
+        pytest.param({"url": "ssh+store://seed@host:2222/loras/a"}, ["ssh://seed@host:2222/loras/a"], id="another machine's store"),
+        pytest.param({"url": "https://a/", "urls": ["https://b/"]}, [], id="two addresses, of which one may fail"),
+        pytest.param({"urls": ["https://b/"]}, ["https://b/"], id="one, in the list"),
+        pytest.param({}, [], id="none"),
+        pytest.param({"url": "https://[bad/a"}, ["https://[bad/a"], id="a malformed one, for the preflight to name"),
+    ],
+)
+def test_where_models_come_from_is_told_without_secrets(model, addresses):
+    assert model_addresses([model, model]) == addresses
+    for address in addresses:
+        if "[" not in address:
+            parse_address(address)

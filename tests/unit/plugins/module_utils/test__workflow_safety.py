@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._model_download import parse_wanted_url
+from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import parse_wanted_url
 from ansible_collections.emprops.comfyui.plugins.module_utils._models import parse_models
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import (
     DEFAULT_HOSTS,
@@ -19,6 +19,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety i
     check_hosts,
     check_model_name,
     check_url,
+    is_named_origin,
+    is_private_host,
     looks_like_secret,
     printable,
 )
@@ -58,6 +60,13 @@ hostile_url = st.text(max_size=60) | st.builds(
 
 def model(name, directory="checkpoints", url=f"{HUB}/x.safetensors"):
     return {"name": name, "directory": directory, "url": url, "sha256": None, "size": None}
+
+
+def parse_one(entry):
+    """What the module `models` makes of it."""
+    (row,) = parse_models(Path("/nonexistent/store"), [entry], allow_pickle=True)
+    assert row.state != "failed", row.error
+    return row.wanted
 
 
 @pytest.mark.parametrize(
@@ -143,8 +152,7 @@ def test_what_passes_here_the_models_module_takes_too(value):
         directory, _slash, name = f"loras/{check_model_name(value)}".rpartition("/")
     except RefusedError:
         return
-    (wanted,) = parse_models(Path("/nonexistent/store"), [model(name, directory)])
-    assert wanted.label == f"{directory}/{name}"
+    assert parse_one(model(name, directory)).label == f"{directory}/{name}"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +190,7 @@ def test_a_folder_is_refused_or_one_that_the_models_module_takes(value):
         directory = check_directory(value)
     except RefusedError:
         return
-    assert parse_models(Path("/nonexistent/store"), [model("x.pt", directory)])[0].directory == directory
+    assert parse_one(model("x.pt", directory)).directory == directory
 
 
 @pytest.mark.parametrize(
@@ -322,6 +330,44 @@ def test_the_operator_decides_which_hosts_are_asked(hosts, url):
 def test_an_origin_on_the_list_is_that_origin_and_no_other(hosts, url):
     with pytest.raises(RefusedError):
         check_url(url, hosts)
+
+
+def test_a_word_stands_for_the_usual_hosts_beside_others():
+    assert check_url(f"{HUB}/x.pt", ["https://hub.internal", "default"]).url == f"{HUB}/x.pt"
+    assert check_url("https://hub.internal/x.pt", ["default", "https://hub.internal"]).url == "https://hub.internal/x.pt"
+    with pytest.raises(RefusedError):
+        check_url("https://other.example/x.pt", ["default"])
+
+
+def test_folders_and_machines_on_the_list_open_no_web_server():
+    hosts = ["file:///mnt/share", "ssh://me@hub.example:22", "ssh+store://hub.example", "hub.example"]
+    check_hosts(hosts)
+    assert check_url("https://hub.example/x.pt", hosts).file_name == "x.pt"
+    for url in ("file:///mnt/share/x.pt", "ssh://me@hub.example:22/x.pt"):
+        with pytest.raises(RefusedError, match="https://host/path"):
+            check_url(url, hosts)
+
+
+@pytest.mark.parametrize(
+    "hosts, named",
+    [
+        pytest.param(["hub.example"], False, id="a host is a public one"),
+        pytest.param(["https://hub.example"], True, id="with its scheme it may be a private one"),
+        pytest.param(["hub.example", "https://hub.example:443"], True, id="both"),
+        pytest.param(["https://hub.example", "hub.example"], True, id="both, the other way round"),
+        pytest.param(["http://hub.example"], False, id="another scheme"),
+        pytest.param(["default"], False, id="the usual ones"),
+    ],
+)
+def test_only_what_is_named_with_its_scheme_may_be_private(hosts, named):
+    assert is_named_origin(("https", "hub.example", 443), hosts) is named
+
+
+@pytest.mark.parametrize(
+    "host, private", [("hub.example", False), ("10.1", True), ("8.8.8.8", True), ("[::1]", True), ("a.lan", True), ("localhost", True)]
+)
+def test_a_host_that_is_no_public_name_is_known_by_its_spelling(host, private):
+    assert is_private_host(host) is private
 
 
 @pytest.mark.parametrize(

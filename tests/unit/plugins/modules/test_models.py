@@ -11,7 +11,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.emprops.comfyui.plugins.modules import models
 from support.hub import Hub
 
-CONTENT = b"GGUF" + bytes(5000)
+CONTENT = b"GGUF\x03\0\0\0" + bytes(5000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -29,7 +29,8 @@ def fixture_hub(tmp_path):
 def fixture_run(hub, tmp_path, capsys):
     def run(*names, check=False, query="", **params):
         entries = [{"name": name, "directory": "unet", "url": f"{hub.url}/files/{name}{query}", "sha256": SHA256} for name in names]
-        args = {"store": str(tmp_path / "store"), "state_dir": str(tmp_path / "state"), "models": entries, "reserve": 0, **params}
+        places = {"store": str(tmp_path / "store"), "state_dir": str(tmp_path / "state")}
+        args = {**places, "models": entries, "reserve": 0, "allowed_hosts": [hub.url, hub.storage_url], **params}
         with patch_module_args({**args, "_ansible_check_mode": check}), pytest.raises(SystemExit) as ended:
             models.main()
         result = json.loads(capsys.readouterr().out)
@@ -46,10 +47,12 @@ def test_the_store_becomes_the_list_and_then_stays_it(run, tmp_path):
         "present": 0,
         "missing": 0,
         "downloaded": 2,
+        "linked": 1,
         "failed": 0,
-        "bytes": 2 * len(CONTENT),
+        "bytes": len(CONTENT),
         "seconds": 0,
     }
+    assert first["plan"]["files"] == 2 and first["plan"]["filesystems"][0]["needed"] == len(CONTENT)
     assert first["models"][0]["path"] == str(tmp_path / "store/unet/a.gguf")
     assert (tmp_path / "store/unet/a.gguf").read_bytes() == CONTENT
     again = run("a.gguf", "b.gguf")
@@ -75,6 +78,7 @@ def test_check_mode_tells_the_plan_and_touches_nothing(run, tmp_path):
     result = run("a.gguf", "b.gguf", check=True, owner="an-account-that-another-role-makes")
     assert result["changed"]
     assert [(model["state"], model["bytes"]) for model in result["models"]] == [("present", len(CONTENT)), ("missing", len(CONTENT))]
+    assert result["plan"]["bytes"] == 0  # nothing to download where a link will do
     assert result["diff"] == {"before": "unet/a.gguf\n", "after": "unet/a.gguf\nunet/b.gguf\n"}
     assert result["summary"]["missing"] == 1
     assert [path.name for path in (tmp_path / "store/unet").iterdir()] == ["a.gguf"]
@@ -95,11 +99,17 @@ def test_the_task_fails_after_the_others_finished_and_names_the_culprit(run, hub
     assert result["diff"] == {"before": "", "after": "unet/a.gguf\n"}
 
 
-def test_a_list_that_cannot_be_is_refused_whole(run, tmp_path):
+def test_a_name_that_cannot_be_is_refused_and_the_others_come(run, tmp_path):
     result = run("a.gguf", "../b.gguf")
-    assert result["failed"] and not result["changed"]
-    assert "'unet'/'../b.gguf'" in result["msg"]
-    assert not (tmp_path / "store").exists()
+    assert result["failed"] and result["changed"]
+    assert "unet/../b.gguf: a name leads straight down" in result["msg"]
+    assert [path.name for path in (tmp_path / "store").rglob("*")] == ["unet", "a.gguf"]
+
+
+def test_a_host_that_nobody_allowed_is_not_asked(run, hub):
+    result = run("a.gguf", allowed_hosts=["default"])
+    assert result["failed"] and "unet/a.gguf" in result["msg"] and "not on the list of allowed hosts" in result["msg"]
+    assert hub.requests == []
 
 
 def test_what_does_not_fit_is_refused_without_a_change(run, tmp_path):
