@@ -209,12 +209,12 @@ def test_bad_models_are_all_named_and_leave_nothing_under_their_names(machine):
         models_list=[
             model("wrong_digest.safetensors", good, sha256="0" * 64),
             model("login_page.safetensors", f"{good}?fault=html"),
-            model("cut_short.safetensors", f"{good}?fault=truncate"),
+            model("cut_short.safetensors", f"{good}?fault=norange%2Btruncate"),
             model("absent.safetensors", "emprops/sandbox/resolve/main/absent.safetensors"),
         ],
     )
     assert outcome.code != 0
-    causes = {"wrong_digest": "has sha256", "login_page": "text/html", "cut_short": "was cut short", "absent": "no such file"}
+    causes = {"wrong_digest": "publishes the sha256", "login_page": "text/html", "cut_short": "too soon", "absent": "no such file"}
     for name, cause in causes.items():
         assert f"checkpoints/{name}.safetensors" in outcome.plain
         assert cause in outcome.plain.split(f"checkpoints/{name}.safetensors: ", 1)[1][:120]
