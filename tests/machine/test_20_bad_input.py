@@ -209,7 +209,7 @@ def test_bad_models_are_all_named_and_leave_nothing_under_their_names(machine):
         models_list=[
             model("wrong_digest.safetensors", good, sha256="0" * 64),
             model("login_page.safetensors", f"{good}?fault=html"),
-            model("cut_short.safetensors", f"{good}?fault=norange%2Btruncate"),
+            model("cut_short.safetensors", "files/emprops/sandbox/sandbox_lora.safetensors?fault=norange%2Btruncate"),
             model("absent.safetensors", "emprops/sandbox/resolve/main/absent.safetensors"),
         ],
     )
