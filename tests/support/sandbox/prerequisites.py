@@ -74,7 +74,9 @@ def wanted_packages(host, sandbox=True):
     """The packages apt has to bring."""
     packages = [] if host.venv else ["python3-venv"]
     if sandbox:
-        present = host.tools | ({"docker"} if "dockerd" in host.tools else set())
+        # A client alone is of no use, whoever brought it; the package brings the engine.
+        engine = host.docker_answers or "dockerd" in host.tools
+        present = (host.tools - {"docker"}) | ({"docker"} if engine else set())
         packages += [package for tool, package in TOOLS.items() if tool not in present]
     return sorted(packages)
 
@@ -98,8 +100,6 @@ def problems(host, sandbox=True, needed_gib=10):
         found.append(("building the machine's image and running systemd in a container take root", "sudo make demo"))
     if not host.apt:
         found.append(("the machine's image is built from this computer's own apt source, and there is no apt-get", "use Debian or Ubuntu"))
-    if "docker" in host.tools and "dockerd" not in host.tools and not host.docker_answers:
-        found.append(("there is a docker command but neither an engine that answers nor dockerd", "sudo apt-get install docker.io"))
     for folder, free in host.free_gib.items():
         if free < needed_gib:
             found.append((f"{folder} has {free:.1f} GiB free, {needed_gib} GiB are needed", "docker system prune, or free space there"))

@@ -31,7 +31,10 @@ def test_a_computer_with_everything_has_no_problem_and_wants_no_package():
             id="no debootstrap, no apt",
         ),
         pytest.param(
-            {"tools": READY.tools - {"dockerd"}, "docker_answers": False}, "nor dockerd", "apt-get install docker.io", id="client only"
+            {"tools": READY.tools - {"dockerd"}, "docker_answers": False, "root": False},
+            "missing: docker.io",
+            "sudo apt-get install docker.io",
+            id="client only, not root",
         ),
         pytest.param({"free_gib": {"/var/lib/docker": 3.25}}, "/var/lib/docker has 3.2 GiB", "docker system prune", id="full disk"),
         pytest.param({"ports_taken": (8189,)}, "port 8189", "ss -ltnp 'sport = :8189'", id="a stranger on a port"),
@@ -53,6 +56,12 @@ def test_root_with_apt_gets_the_packages_instead_of_a_problem():
     bare = replace(READY, tools=frozenset(["git", "ssh-keygen"]), docker_answers=False, venv=False)
     assert problems(bare) == []
     assert wanted_packages(bare) == ["debootstrap", "docker.io", "python3-venv"]
+
+
+def test_a_client_without_an_engine_gets_the_engine_and_an_engine_that_answers_is_enough():
+    client = replace(READY, tools=READY.tools - {"dockerd"}, docker_answers=False)
+    assert (problems(client), wanted_packages(client)) == ([], ["docker.io"])
+    assert wanted_packages(replace(client, docker_answers=True)) == []
 
 
 def test_setup_alone_wants_no_more_than_python():
