@@ -5,6 +5,7 @@
     <settings_dir>/<instance>.env     what the unit of one instance reads; EMPROPS_CONFIG_DIGEST in it tells,
                                       in the environment of the running process, which settings that one has
     <root>/state/active.json          the release and the settings that last passed; where a failure goes back to
+    <root>/state/packs.json           what the packs of the release that runs bring, and how long each took to import
 
 Private to this collection: it may change in any release.
 """
@@ -27,12 +28,12 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._instance_state im
     DIGEST_VARIABLE,
     InstanceSpec,
     InstanceState,
-    missing_node_types,
     read_instances,
     strangers,
     unit_gave_up,
     why_not_ready,
 )
+from ansible_collections.emprops.comfyui.plugins.module_utils._pack_truth import PackTruth, judge_packs, read_packs
 from ansible_collections.emprops.comfyui.plugins.module_utils._ports import Listener
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import Lock, Workspace
 from ansible_collections.emprops.comfyui.plugins.module_utils._systemd import SystemdError, journal
@@ -100,6 +101,16 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """How the instances of a release came up, and what they bring of its packs."""
+
+    states: list[InstanceState]
+    packs: list[PackTruth]
+    problems: list[str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
 class Activation:
     """Where releases and settings of one machine are, and how long its instances may take."""
 
@@ -136,8 +147,8 @@ class Activation:
             return "its settings changed"
         return None
 
-    def apply(self, plan: Plan) -> tuple[list[InstanceState], list[str]]:
-        """Switch, start anew, wait, check; returns the states and warnings.
+    def apply(self, plan: Plan) -> Outcome:
+        """Switch, start anew, wait, check; the outcome has no problems.
 
         Raises ActivationError; what served before serves again by then, or the text says that it does not.
         """
@@ -148,16 +159,16 @@ class Activation:
                 self._switch(plan.target, plan.restarts)
             except (ActivationError, OSError) as error:
                 raise ActivationError(f"{error}\n{self._go_back(plan.target, proved)}") from error
-        states, problems, warnings = self._wait(plan.target)
-        if problems and plan.changed:
-            raise ActivationError("\n".join([*problems, self._go_back(plan.target, proved)]))
-        if problems:
-            raise ActivationError("\n".join(problems))
+        outcome = self._wait(plan.target)
+        if outcome.problems and plan.changed:
+            raise ActivationError("\n".join([*outcome.problems, self._go_back(plan.target, proved)]))
+        if outcome.problems:
+            raise ActivationError("\n".join(outcome.problems))
         if proved != plan.target:
             if proved and proved.release != plan.target.release and self.workspace.lock_of(proved.release):
                 self.workspace.point("previous", proved.release)
             put_json(self._state_file, plan.target.as_dict())
-        return states, warnings
+        return outcome
 
     @property
     def _state_file(self) -> Path:
@@ -211,7 +222,7 @@ class Activation:
         except CommandError as error:
             raise ActivationError(f"cannot start the instances: {error}") from error
 
-    def _wait(self, target: Target) -> tuple[list[InstanceState], list[str], list[str]]:
+    def _wait(self, target: Target) -> Outcome:
         """Wait until all are ready, or one is past hope, or time is up; then say what is wrong."""
         lock = self.workspace.lock_of(target.release)
         deadline = time.monotonic() + self.ready_seconds
@@ -232,13 +243,24 @@ class Activation:
                 break
             time.sleep(1)
         problems = [f"{state.spec.name} is not ready: {why}{_last_words(state)}" for state, why in zip(states, waits, strict=True) if why]
-        warnings: list[str] = []
-        for state in states:
-            if state not in waiting and lock:
-                failed, missing = judge_packs(state, lock)
-                problems += failed
-                (problems if self.missing_node_types == "fail" else warnings).extend(missing)
-        return states, list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+        ready = [state for state, why in zip(states, waits, strict=True) if not why]
+        packs = read_packs(ready, lock) if ready and lock else []
+        said = judge_packs(packs)
+        warnings = list(said.remarks)
+        problems += said.failed
+        (problems if self.missing_node_types == "fail" else warnings).extend(said.missing)
+        if ready and not waiting:
+            self._record(target.release, states, packs)
+        return Outcome(states, packs, problems, warnings)
+
+    def _record(self, release: str, states: Sequence[InstanceState], packs: Sequence[PackTruth]) -> None:
+        """Write down what the packs of the running release bring, also of one that is about to be taken back."""
+        path = self.workspace.state / "packs.json"
+        # A log that has forgotten the start knows less than what was written down then.
+        if all(state.import_seconds is None for state in states) and _recorded(path) == release:
+            return
+        with suppress(OSError):  # a disk that is full is no reason to stop here, before anything is taken back
+            put_json(path, {"release": release, "packs": [one.as_dict() for one in packs]})
 
     def _why_wait(self, release: str, one: WantedInstance, state: InstanceState) -> str | None:
         """Ready is not enough: for a moment after the restart was ordered, what answers is still the old process."""
@@ -261,10 +283,10 @@ class Activation:
         except (ActivationError, OSError) as error:
             return f"Going back to release {proved.release} failed: {error}"
         self._want_again(proved.release)
-        states, problems, _warnings = self._wait(wanted)
-        if problems:
-            return f"Went back to release {proved.release}, which does not serve either: {'; '.join(problems)}"
-        serving = ", ".join(f"{state.spec.name} on port {state.port}" for state in states)
+        outcome = self._wait(wanted)
+        if outcome.problems:
+            return f"Went back to release {proved.release}, which does not serve either: {'; '.join(outcome.problems)}"
+        serving = ", ".join(f"{state.spec.name} on port {state.port}" for state in outcome.states)
         return f"Went back to release {proved.release}; it serves again: {serving}."
 
     def _want_again(self, release: str) -> None:
@@ -286,6 +308,14 @@ def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:
             raise ActivationError(f"main.py of release {lock.id} (ComfyUI {lock.comfyui_version}) does not know {', '.join(unknown)}{hint}")
 
 
+def _recorded(path: Path) -> str | None:
+    """The release that packs.json tells of; None where it cannot be read."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["release"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _foreigners(state: InstanceState, ours: Sequence[WantedInstance]) -> list[Listener]:
     """Who holds the instance's port and is no part of any of these."""
     units = {one.unit for one in ours}
@@ -303,20 +333,3 @@ def _last_words(state: InstanceState) -> str:
     except SystemdError:
         return ""
     return "\n" + "\n".join(f"    {line}" for line in text.splitlines()) if text else ""
-
-
-def judge_packs(state: InstanceState, lock: Lock) -> tuple[list[str], list[str]]:
-    """What a ready instance says against the packs of its release: imports that failed, node types that are missing."""
-    packs = {pack.name: pack for pack in lock.packs}
-    broken: dict[str, str] = {}
-    for failure in state.failed_imports or ():
-        if failure.pack in packs:
-            shown = "\n".join(f"    {line}" for line in failure.traceback.strip().splitlines()[-30:])
-            broken[failure.pack] = f"the pack {failure.pack} could not be imported: {failure.error}\n{shown}".rstrip()
-    missing = []
-    for name, pack in packs.items():
-        absent = missing_node_types(state, pack.node_types) if name not in broken else []
-        if absent:
-            missing.append(f"the pack {name} should bring node types that the running program does not have: {', '.join(absent)}")
-    return list(broken.values()), missing
-

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""One ComfyUI instance over HTTP, and what its log says about custom nodes that did not load.
+"""One ComfyUI instance over HTTP, and what its log says about loading the custom nodes.
 
 Private to this collection: it may change in any release.
 """
@@ -205,35 +205,72 @@ class ImportFailure:
     error: str
     traceback: str = ""
 
+    @property
+    def missing_module(self) -> str | None:
+        """The module, or the shared library, that was not there; None where the failure was another one."""
+        raised = [line for line in self.traceback.splitlines() if _IMPORT_ERROR.match(line)]
+        # A pack may put words of its own in the place of what it met.
+        return next((missing for line in (self.error, *reversed(raised)) if (missing := _missing_in(line))), None)
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What the last start that a log tells of said about the packs of custom nodes."""
+
+    failures: tuple[ImportFailure, ...] = ()
+    # What each pack added to the start, its prestartup script and its import together, by its path.
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CANNOT_IMPORT = re.compile(r"Cannot import (?P<path>/.+?) module for custom nodes: ?(?P<error>.*)")
 _SKIPPED = re.compile(r"Skip (?P<path>/.+?) module for custom nodes (?P<error>due to .+)")
 _PRESTARTUP = re.compile(r"Failed to execute startup-script: (?P<path>/.+?)/(?P<error>prestartup_script\.py / .*)")
-_VERDICT = re.compile(r"\s*[0-9.]+ seconds \((?P<stage>IMPORT|PRESTARTUP) FAILED\): ?(?P<path>/.+)")
+_HEADING = re.compile(r"(?P<stage>Import|Prestartup) times for custom nodes:")
+_VERDICT = re.compile(r"\s*(?P<seconds>[0-9]+\.[0-9]+) seconds(?: \((?P<failed>IMPORT|PRESTARTUP) FAILED\))?: ?(?P<path>/.+)")
 _STARTED = re.compile(r"Starting server|To see the GUI go to:")
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 # ComfyUI's own optional nodes fail in the same words, and a start without them is a normal one.
 _BUILT_IN = ("comfy_extras", "comfy_api_nodes")
+_IMPORT_ERROR = re.compile(r"(ModuleNotFoundError|ImportError|OSError): ")
+_NO_MODULE = re.compile(r"No module named '([^']+)'")
+_NO_LIBRARY = re.compile(r"(\S+): cannot open shared object file")
+# Where two modules import each other the name is there, only not yet, and the words differ.
+_NO_NAME = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
+
+
+def _missing_in(error: str) -> str | None:
+    if match := _NO_MODULE.search(error) or _NO_LIBRARY.search(error):
+        return match[1]
+    match = _NO_NAME.search(error)
+    return f"{match[2]}.{match[1]}" if match else None
+
+
+@dataclass
+class _Stage:
+    """What happened to the packs in one of the two stages of a start, by path."""
+
+    failures: dict[str, ImportFailure] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class _Start:
     """What the log of one start has said so far."""
 
-    imports: dict[str, ImportFailure] = field(default_factory=dict)
-    prestartups: dict[str, ImportFailure] = field(default_factory=dict)
+    imports: _Stage = field(default_factory=_Stage)
+    prestartups: _Stage = field(default_factory=_Stage)
     finished: bool = False
     prestartups_again: bool = False
 
     def importing(self) -> _Start:
         """The start that a line about imports belongs to: a new one once this one was finished."""
-        return _Start(prestartups=self.prestartups if self.prestartups_again else {}) if self.finished else self
+        return _Start(prestartups=self.prestartups if self.prestartups_again else _Stage()) if self.finished else self
 
-    def prestarting(self) -> dict[str, ImportFailure]:
+    def prestarting(self) -> _Stage:
         """Lines about prestartup scripts are printed, not logged, and may come late: they never begin a new start."""
         if self.finished and not self.prestartups_again:
-            self.prestartups, self.prestartups_again = {}, True
+            self.prestartups, self.prestartups_again = _Stage(), True
         return self.prestartups
 
 
@@ -242,12 +279,13 @@ def tells_of_imports(log_text: str) -> bool:
     return any(line.startswith("Import times for custom nodes:") or _STARTED.match(line) for line in log_text.splitlines())
 
 
-def parse_import_failures(log_text: str) -> list[ImportFailure]:
-    """The packs that failed in the last start that the log tells of, by name.
+def parse_imports(log_text: str) -> Imports:
+    """What the last start that the log tells of did with the packs; the failures by name.
 
     A process that restarts itself logs several starts under one systemd invocation, and a log file all of them.
     """
     start = _Start()
+    stage = ""
     trace: list[str] = []
     for line in _ANSI.sub("", log_text).splitlines():
         if line.startswith("Traceback (most recent call last):"):
@@ -258,24 +296,32 @@ def parse_import_failures(log_text: str) -> list[ImportFailure]:
         elif match := _CANNOT_IMPORT.match(line) or _SKIPPED.match(line):
             start = start.importing()
             told = "\n".join(trace).strip()
-            _note(start.imports, match["path"], match["error"], told if match["path"] in told else "")
+            _note(start.imports.failures, match["path"], match["error"], told if match["path"] in told else "")
             trace = []
-        elif line.startswith("Import times for custom nodes:"):
-            start = start.importing()
-            trace = []
+        elif match := _HEADING.match(line):
+            stage = match["stage"].upper()
+            if stage == "IMPORT":
+                start = start.importing()
+                trace = []
         elif match := _PRESTARTUP.match(line):
-            _note(start.prestarting(), match["path"], match["error"])
-        elif match := _VERDICT.match(line):
-            failures = start.imports if match["stage"] == "IMPORT" else start.prestarting()
-            if match["path"] not in failures:
-                _note(failures, match["path"], f"{match['stage'].lower()} failed, the log does not say why")
+            _note(start.prestarting().failures, match["path"], match["error"])
+        elif (match := _VERDICT.match(line)) and (match["failed"] or stage):
+            told_of = start.imports if (match["failed"] or stage) == "IMPORT" else start.prestarting()
+            told_of.seconds[match["path"]] = float(match["seconds"])
+            if match["failed"] and match["path"] not in told_of.failures:
+                _note(told_of.failures, match["path"], f"{match['failed'].lower()} failed, the log does not say why")
         elif _STARTED.match(line):
             start.finished = True
+            stage = ""
             trace = []
         elif trace:
             trace.append(line)
     # A pack that fails twice is told once, by the later failure, which has the traceback.
-    return sorted({**start.prestartups, **start.imports}.values(), key=lambda failure: failure.pack)
+    failures = {**start.prestartups.failures, **start.imports.failures}.values()
+    seconds = dict(start.imports.seconds)
+    for path, more in start.prestartups.seconds.items():
+        seconds[path] = round(seconds.get(path, 0) + more, 1)
+    return Imports(tuple(sorted(failures, key=lambda failure: failure.pack)), seconds)
 
 
 def _note(failures: dict[str, ImportFailure], path: str, error: str, traceback: str = "") -> None:

@@ -21,7 +21,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._comfyui_api impor
     ComfyUIError,
     ImportFailure,
     is_loopback,
-    parse_import_failures,
+    parse_imports,
     parse_url,
     tells_of_imports,
 )
@@ -74,6 +74,8 @@ class InstanceState:
     node_types: Mapping[str, str] | None = field(default=None, repr=False)
     # None: neither the journal nor the log file could be read, so nothing is known.
     failed_imports: tuple[ImportFailure, ...] | None = None
+    # What each pack added to the start, by the path that the log gives; None as above.
+    import_seconds: Mapping[str, float] | None = field(default=None, repr=False)
     systemd_error: str | None = None
     answer_error: str | None = None
     log_error: str | None = None
@@ -262,9 +264,9 @@ def _with_log(state: InstanceState) -> InstanceState:
         except (SystemdError, OSError) as error:
             problems.append(str(error))
             continue
-        failures = parse_import_failures(text)
-        if failures or tells_of_imports(text):
-            return replace(state, failed_imports=tuple(failures))
+        imports = parse_imports(text)
+        if imports.failures or tells_of_imports(text):
+            return replace(state, failed_imports=imports.failures, import_seconds=imports.seconds)
     return replace(state, log_error="; ".join(problems) or "no log tells how the imports went")
 
 
@@ -322,6 +324,7 @@ def to_result(state: InstanceState) -> dict[str, Any]:
         "config_digest": state.config_digest,
         "failed_imports": None
         if failed is None
-        else [{"pack": failure.pack, "error": failure.error, "traceback": failure.traceback} for failure in failed],
+        else [{"pack": one.pack, "error": one.error, "missing_module": one.missing_module, "traceback": one.traceback} for one in failed],
+        "import_seconds": None if state.import_seconds is None else dict(state.import_seconds),
         "log_error": state.log_error,
     }

@@ -187,11 +187,21 @@ instances:
           description: What went wrong.
           type: str
           sample: No module named 'numba'
+        missing_module:
+          description: The Python module or shared library that was not there, or V(null) where something else went wrong.
+          type: str
+          sample: numba
         traceback:
           description: The traceback from the log.
           type: str
+    import_seconds:
+      description:
+        - Seconds that each pack of custom nodes added to the last start, by its path; its prestartup script is counted too.
+        - V(null) where no log tells how the imports went.
+      type: dict
+      sample: {/workspace/releases/20250201-3f2a91c/ComfyUI/custom_nodes/was-node-suite-comfyui: 3.1}
     log_error:
-      description: Why RV(instances[].failed_imports) is V(null).
+      description: Why RV(instances[].failed_imports) and RV(instances[].import_seconds) are V(null).
       type: str
 """
 

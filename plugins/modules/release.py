@@ -16,6 +16,8 @@ description:
   - O(state=sealed) writes the lock of the open release and makes it the candidate.
   - O(state=active) switches to the candidate, starts anew what runs something else, and waits until every instance
     is ready and has the node types of every pack. If that fails, what served before is brought back and the task fails.
+    What the packs of the release that runs bring is left in C(state/packs.json). A class that somebody else brings too is warned of,
+    and so are packs that bring no node type.
   - O(state=pruned) removes the oldest releases.
 options:
   state:
@@ -182,6 +184,56 @@ instances:
   type: list
   elements: dict
   returned: when O(state=active), outside check mode
+packs:
+  description: What the running instances say of each pack of the release, all of them together.
+  type: list
+  elements: dict
+  returned: when O(state=active), outside check mode
+  contains:
+    name:
+      description: Folder of the pack.
+      type: str
+      sample: was-node-suite-comfyui
+    version:
+      description: Version of a pack of the Comfy registry; empty for one of a repository.
+      type: str
+    commit:
+      description: Commit of a pack of a repository; empty for one of the Comfy registry.
+      type: str
+    import_seconds:
+      description:
+        - Seconds that the pack added to the start of the instance that took longest; its prestartup script is counted too.
+        - V(null) where no log tells.
+      type: float
+      sample: 3.1
+    node_types:
+      description: Classes that the running program has from this pack.
+      type: list
+      elements: str
+    missing:
+      description: Classes that the pack's source declares and the running program has from nobody.
+      type: list
+      elements: str
+    shadowed:
+      description: Classes that the pack's source declares and the running program has from somebody else.
+      type: list
+      elements: dict
+      contains:
+        class:
+          description: Name of the class.
+          type: str
+        by:
+          description: Folder of the pack that won, or V(ComfyUI).
+          type: str
+    error:
+      description: Why the pack could not be imported. The task fails then, so that only C(state/packs.json) can tell.
+      type: str
+    missing_module:
+      description: The Python module or shared library that was not there.
+      type: str
+    silent:
+      description: Whether the pack was imported and brings no node type, as packs do that only add to the web interface.
+      type: bool
 removed:
   description: Ids of the releases that were removed.
   type: list
@@ -250,8 +302,10 @@ def _active(workspace, options, check_mode):
     if check_mode:
         activation.refuse_taken_ports(plan)
     else:
-        states, result["warnings"] = activation.apply(plan)
-        result["instances"] = [to_result(state) for state in states]
+        outcome = activation.apply(plan)
+        result["instances"] = [to_result(state) for state in outcome.states]
+        result["packs"] = [one.as_dict() for one in outcome.packs]
+        result["warnings"] = outcome.warnings
     return result
 
 

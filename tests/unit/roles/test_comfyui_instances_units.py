@@ -72,7 +72,7 @@ def test_a_mock_gpu_needs_no_device_at_all():
         pytest.param("comfyui_instances_cpu_quota", "CPUQuota", "800%", id="cpu"),
         pytest.param("comfyui_instances_restart_limit", "StartLimitBurst", "3", id="restarts"),
         pytest.param("comfyui_instances_stop_seconds", "TimeoutStopSec", "7", id="stop"),
-        pytest.param("comfyui_instances_writable_dirs", "ReadWritePaths", "/workspace/comfyui_%i /srv/a", id="folders"),
+        pytest.param("comfyui_instances_writable_dirs", "ReadWritePaths", "/workspace/comfyui_%i -/workspace/persist /srv/a", id="folders"),
         pytest.param("comfyui_instances_required_mounts", "RequiresMountsFor", "/workspace /srv/a", id="mounts"),
     ],
 )

@@ -16,7 +16,6 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._activation import
     Target,
     WantedInstance,
     check_flags,
-    judge_packs,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._comfyui_api import ImportFailure
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError
@@ -99,7 +98,7 @@ def fixture_workspace(tmp_path):
     workspace = Workspace(tmp_path / "workspace", Account.named(None))
     for release in ("r1", "r2"):
         fork = Fork("https://h.example/ComfyUI", "main", "a" * 40)
-        lock = Lock(release, "", fork, PythonOptions(), "3.11", (PACK,), "0.3.10", FLAGS)
+        lock = Lock(release, "", fork, PythonOptions(), "3.11", (PACK,), comfyui_version="0.3.10", flags=FLAGS)
         (workspace.releases / release).mkdir(parents=True)
         (workspace.releases / release / "release.json").write_text(json.dumps(lock.as_dict()))
     return workspace
@@ -133,10 +132,10 @@ def proved(workspace):
 
 
 def test_the_first_activation_starts_everything_and_remembers_what_passed(machine, activation, workspace):
-    plan, (states, warnings) = activate(activation, "r1", instance(0), instance(1))
+    plan, outcome = activate(activation, "r1", instance(0), instance(1))
     assert plan.changed and dict(plan.restarts) == {"gpu0": "it does not run", "gpu1": "it does not run"}
     assert plan.diff == {"before": {"release": None}, "after": {"release": "r1", "restarts": dict(plan.restarts)}}
-    assert [state.release for state in states] == ["r1", "r1"] and warnings == []
+    assert [state.release for state in outcome.states] == ["r1", "r1"] and (outcome.problems, outcome.warnings) == ([], [])
     assert (workspace.link("current"), workspace.link("previous"), proved(workspace)) == ("r1", None, "r1")
     assert machine.commands == ["reset-failed", "restart"]
 
@@ -145,7 +144,7 @@ def test_a_second_activation_plans_nothing_and_starts_nothing(machine, activatio
     activate(activation, "r1", instance(0), instance(1))
     machine.commands.clear()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    plan, _states = activate(activation, "r1", instance(0), instance(1))
+    plan, _outcome = activate(activation, "r1", instance(0), instance(1))
     assert (plan.changed, dict(plan.restarts), machine.commands) == (False, {}, [])
     machine.asked = 0
     activation.apply(plan)
@@ -155,14 +154,14 @@ def test_a_second_activation_plans_nothing_and_starts_nothing(machine, activatio
 
 def test_another_release_starts_all_anew_and_keeps_the_way_back(machine, activation, workspace):
     activate(activation, "r1", instance(0), instance(1))
-    plan, _states = activate(activation, "r2", instance(0), instance(1))
+    plan, _outcome = activate(activation, "r2", instance(0), instance(1))
     assert dict(plan.restarts) == {"gpu0": "it runs release r1", "gpu1": "it runs release r1"}
     assert (workspace.link("current"), workspace.link("previous"), proved(workspace)) == ("r2", "r1", "r2")
 
 
 def test_other_settings_start_only_that_instance_anew(machine, activation, workspace):
     activate(activation, "r1", instance(0), instance(1))
-    plan, _states = activate(activation, "r1", instance(0), instance(1, LEVEL="debug"))
+    plan, _outcome = activate(activation, "r1", instance(0), instance(1, LEVEL="debug"))
     assert dict(plan.restarts) == {"gpu1": "its settings changed"}
     assert workspace.link("previous") is None
 
@@ -170,14 +169,14 @@ def test_other_settings_start_only_that_instance_anew(machine, activation, works
 def test_other_variables_of_the_packs_start_all_anew(machine, activation, tmp_path):
     activate(activation, "r1", instance(0), instance(1))
     (tmp_path / "packs.env").write_text('HF_TOKEN="new"\n')
-    plan, _states = activate(activation, "r1", instance(0), instance(1))
+    plan, _outcome = activate(activation, "r1", instance(0), instance(1))
     assert set(plan.restarts.values()) == {"its settings changed"} and len(plan.restarts) == 2
 
 
 def test_one_that_died_is_started_and_the_other_left_alone(machine, activation):
     activate(activation, "r1", instance(0), instance(1))
     del machine.running["comfyui@gpu1.service"]
-    plan, _states = activate(activation, "r1", instance(0), instance(1))
+    plan, _outcome = activate(activation, "r1", instance(0), instance(1))
     assert dict(plan.restarts) == {"gpu1": "it does not run"}
 
 
@@ -186,16 +185,16 @@ def test_the_old_process_that_still_answers_is_not_taken_for_the_new_one(machine
     activate(activation, "r1", instance(0))
     machine.linger = 3
     before = machine.reads
-    _plan, (states, _warnings) = activate(activation, release, instance(0, **settings))
+    _plan, outcome = activate(activation, release, instance(0, **settings))
     assert machine.reads > before + machine.linger
-    assert (states[0].release, states[0].config_digest) == machine.running["comfyui@gpu0.service"]
+    assert (outcome.states[0].release, outcome.states[0].config_digest) == machine.running["comfyui@gpu0.service"]
 
 
 def test_a_link_that_is_behind_is_put_right_without_starting_anything(machine, activation, workspace):
     activate(activation, "r1", instance(0))
     workspace.point("current", "r2")
     machine.commands.clear()
-    plan, _states = activate(activation, "r1", instance(0))
+    plan, _outcome = activate(activation, "r1", instance(0))
     assert plan.changed and machine.commands == [] and workspace.link("current") == "r1"
 
 
@@ -254,8 +253,8 @@ def test_restarts_of_another_time_are_no_reason_to_give_up(machine, activation, 
         return replace(state, comfyui_version=None) if machine.reads < 5 else state
 
     monkeypatch.setattr(machine, "look", slow)
-    _plan, (states, _warnings) = activate(activation, "r1", instance(0))
-    assert states[0].ready and machine.reads == 5
+    _plan, outcome = activate(activation, "r1", instance(0))
+    assert outcome.states[0].ready and machine.reads == 5
 
 
 def test_when_the_time_is_up_what_is_missing_is_said(machine, activation, monkeypatch):
@@ -358,8 +357,8 @@ def test_instances_may_take_over_each_others_ports(machine, activation):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_activation, "run", restart)
-        states, _warnings = activation.apply(plan)
-    assert [state.ready for state in states] == [True, True]
+        outcome = activation.apply(plan)
+    assert [state.ready for state in outcome.states] == [True, True]
 
 
 def test_a_port_that_an_instance_keeps_for_itself_is_refused(machine, activation):
@@ -390,37 +389,17 @@ def test_what_passed_is_read_as_it_was_written():
 # --- packs ---
 
 
-def ready(node_types=("Demo", "More"), failed=()):
-    return InstanceState(
-        InstanceSpec("gpu0", "u", "http://127.0.0.1:1"), 1, node_types=dict.fromkeys(node_types, "custom_nodes.demo"), failed_imports=failed
-    )
-
-
-LOCK = Lock("r1", "", Fork("", "", ""), PythonOptions(), "", (PACK,), "0.3.10", FLAGS)
-BROKEN = ImportFailure("demo", "/nodes/demo", error="No module named 'x'", traceback="Traceback:\n  File x\nModuleNotFoundError")
-
-
+BROKEN = ImportFailure(
+    "demo", "/w/releases/r2/ComfyUI/custom_nodes/demo", "No module named 'x'", "Traceback:\n  File x\nModuleNotFoundError"
+)
+LOCK = Lock("r1", "", Fork("", "", ""), PythonOptions(), "", (PACK,), comfyui_version="0.3.10", flags=FLAGS)
 MISSING = "the pack demo should bring node types that the running program does not have: More"
 
 
-@pytest.mark.parametrize(
-    "state, failed, missing",
-    [
-        pytest.param(ready(), [], [], id="all there"),
-        pytest.param(ready(("Demo", "More", "Other")), [], [], id="more than declared"),
-        pytest.param(ready(failed=None), [], [], id="no log to read"),
-        pytest.param(ready(("Demo",)), [], [MISSING], id="one missing"),
-        pytest.param(
-            ready((), (BROKEN,)),
-            ["the pack demo could not be imported: No module named 'x'\n    Traceback:\n      File x\n    ModuleNotFoundError"],
-            [],
-            id="import failed, so its node types are not listed too",
-        ),
-        pytest.param(ready(failed=(replace(BROKEN, pack="websocket_image_save.py"),)), [], [], id="no pack of ours"),
-    ],
-)
-def test_what_a_ready_instance_says_about_the_packs(state, failed, missing):
-    assert judge_packs(state, LOCK) == (failed, missing)
+def recorded(workspace):
+    """The release that packs.json tells of and, of each pack, what went wrong."""
+    record = json.loads((workspace.state / "packs.json").read_text())
+    return record["release"], [(pack["name"], pack["error"], pack["missing"]) for pack in record["packs"]]
 
 
 def test_a_pack_that_cannot_be_imported_is_told_once_and_the_release_taken_back(machine, activation, workspace):
@@ -430,14 +409,64 @@ def test_a_pack_that_cannot_be_imported_is_told_once_and_the_release_taken_back(
         activate(activation, "r2", instance(0), instance(1))
     assert str(caught.value).count("the pack demo could not be imported") == 1
     assert "ModuleNotFoundError" in str(caught.value) and workspace.link("current") == "r1"
+    assert recorded(workspace) == ("r1", [("demo", None, [])]), "what is written down is what serves again"
+
+
+def test_a_first_release_with_a_broken_pack_stays_and_what_its_packs_bring_is_written_down(machine, activation, workspace):
+    machine.failed_imports["r2"] = (BROKEN,)
+    with pytest.raises(ActivationError, match="so release r2 was left as it is"):
+        activate(activation, "r2", instance(0))
+    assert recorded(workspace) == ("r2", [("demo", "No module named 'x'", [])])
 
 
 def test_missing_node_types_fail_or_are_warned_of(machine, activation, workspace):
     machine.node_types = {"Demo": "custom_nodes.demo"}
     with pytest.raises(ActivationError, match="does not have: More"):
         activate(activation, "r1", instance(0))
-    _plan, (_states, warnings) = activate(replace(activation, missing_node_types="warn"), "r1", instance(0), instance(1))
-    assert warnings == [MISSING]
+    _plan, outcome = activate(replace(activation, missing_node_types="warn"), "r1", instance(0), instance(1))
+    assert outcome.warnings == [MISSING] and [pack.missing for pack in outcome.packs] == [("More",)]
+    assert proved(workspace) == "r1" and recorded(workspace) == ("r1", [("demo", None, ["More"])])
+
+
+def test_what_a_node_type_of_two_packs_is_worth_is_said_in_every_run(machine, activation):
+    machine.node_types |= {"More": "custom_nodes.other"}
+    for _run in range(2):
+        _plan, outcome = activate(activation, "r1", instance(0), instance(1))
+        assert outcome.warnings == ["the pack demo and the pack other both bring More; other won"]
+
+
+def test_what_an_instance_that_is_not_ready_lacks_is_not_held_against_its_packs(machine, activation, workspace, monkeypatch):
+    look = machine.look
+    monkeypatch.setattr(machine, "look", lambda spec: replace(look(spec), comfyui_version=None, node_types={}, answer_error="it says 502"))
+    with pytest.raises(ActivationError) as caught:
+        activate(replace(activation, ready_seconds=-1), "r1", instance(0))
+    assert "the pack" not in str(caught.value) and not (workspace.state / "packs.json").exists()
+
+
+def test_seconds_that_the_log_has_forgotten_stay_written_down(machine, activation, workspace, monkeypatch):
+    look, path = machine.look, str(workspace.releases / "r1/ComfyUI/custom_nodes/demo")
+    monkeypatch.setattr(machine, "look", lambda spec: replace(look(spec), import_seconds={path: 1.5}))
+    activate(activation, "r1", instance(0))
+    monkeypatch.setattr(machine, "look", look)
+    activate(activation, "r1", instance(0))
+    record = json.loads((workspace.state / "packs.json").read_text())
+    assert [pack["import_seconds"] for pack in record["packs"]] == [1.5]
+    activate(activation, "r2", instance(0))
+    record = json.loads((workspace.state / "packs.json").read_text())
+    assert (record["release"], [pack["import_seconds"] for pack in record["packs"]]) == ("r2", [None])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_record_of_packs_that_cannot_be_read_is_written_anew(machine, activation, workspace, text):
+    workspace.state.mkdir()
+    (workspace.state / "packs.json").write_text(text)
+    activate(activation, "r1", instance(0))
+    assert recorded(workspace)[0] == "r1"
+
+
+def test_a_record_of_packs_that_cannot_be_written_stops_nothing(machine, activation, workspace):
+    (workspace.state / "packs.json/in the way").mkdir(parents=True)
+    activate(activation, "r1", instance(0))
     assert proved(workspace) == "r1"
 
 

@@ -12,7 +12,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._comfyui_api impor
     ImportFailure,
     PromptRejectedError,
     Queue,
-    parse_import_failures,
+    parse_imports,
     parse_url,
     tells_of_imports,
 )
@@ -208,7 +208,7 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 
 
 def test_a_pack_that_failed_is_told_with_its_traceback(comfyui):
-    found = {failure.pack: failure for failure in parse_import_failures(comfyui.log)}
+    found = {failure.pack: failure for failure in parse_imports(comfyui.log).failures}
     assert {pack: failure.error for pack, failure in found.items()} == {
         "needs_numba": "No module named 'numba_of_nobody'",
         "no_nodes": "due to the lack of NODE_CLASS_MAPPINGS.",
@@ -225,8 +225,17 @@ def test_a_pack_that_failed_is_told_with_its_traceback(comfyui):
 
 def test_the_journal_drops_empty_lines_and_nothing_is_lost(comfyui):
     in_journal = "\n".join(line for line in comfyui.log.splitlines() if line)
-    strip = [(failure.pack, failure.error, failure.traceback.replace("\n\n", "\n")) for failure in parse_import_failures(comfyui.log)]
-    assert [(failure.pack, failure.error, failure.traceback) for failure in parse_import_failures(in_journal)] == strip
+    whole, told = parse_imports(comfyui.log), parse_imports(in_journal)
+    strip = [(failure.pack, failure.error, failure.traceback.replace("\n\n", "\n")) for failure in whole.failures]
+    assert [(failure.pack, failure.error, failure.traceback) for failure in told.failures] == strip
+    assert told.seconds == whole.seconds
+
+
+def test_what_every_pack_added_to_the_start_is_read_whether_it_failed_or_not(comfyui):
+    lines = [line.split() for line in comfyui.log.splitlines() if " seconds" in line]
+    told = {words[-1]: float(words[0]) for words in lines}
+    assert {str(comfyui.place / "custom_nodes" / name) for name in PACKS} <= set(told)
+    assert parse_imports(comfyui.log).seconds == told
 
 
 STARTED = "Starting server\n\nTo see the GUI go to: http://127.0.0.1:8188\n"
@@ -272,16 +281,85 @@ PRESTARTUP = (
     ],
 )
 def test_the_last_start_counts(log, expected):
-    assert [(failure.pack, failure.error) for failure in parse_import_failures(log)] == expected
+    assert [(failure.pack, failure.error) for failure in parse_imports(log).failures] == expected
+
+
+def _seconds(*lines):
+    return "\nImport times for custom nodes:\n" + "".join(f"{line}\n" for line in lines) + "\n"
+
+
+SLOW_A = _seconds("   0.0 seconds: /c/custom_nodes/b", "  12.5 seconds: /c/custom_nodes/a")
+SLOW_SCRIPT = "\nPrestartup times for custom nodes:\n   0.2 seconds: /c/custom_nodes/a\n   3.0 seconds: /c/custom_nodes/c\n\n"
+
+
+@pytest.mark.parametrize(
+    "log, expected",
+    [
+        pytest.param("", {}, id="nothing logged"),
+        pytest.param(SLOW_A + STARTED, {"/c/custom_nodes/a": 12.5, "/c/custom_nodes/b": 0.0}, id="imports"),
+        pytest.param(
+            SLOW_SCRIPT + SLOW_A + STARTED,
+            {"/c/custom_nodes/a": 12.7, "/c/custom_nodes/b": 0.0, "/c/custom_nodes/c": 3.0},
+            id="a prestartup script counts too",
+        ),
+        pytest.param(
+            SLOW_A + STARTED + SLOW_SCRIPT,
+            {"/c/custom_nodes/a": 12.7, "/c/custom_nodes/b": 0.0, "/c/custom_nodes/c": 3.0},
+            id="prints that were buffered come late",
+        ),
+        pytest.param(SLOW_SCRIPT + SLOW_A + STARTED + NONE_FAILED + STARTED, {"/c/custom_nodes/a": 0.0}, id="only the last of two starts"),
+        pytest.param("  40.0 seconds: /c/custom_nodes/a\n", {}, id="no list of times"),
+        pytest.param(
+            SLOW_A + STARTED + "   9.0 seconds: /c/video.mp4\n", {"/c/custom_nodes/a": 12.5, "/c/custom_nodes/b": 0.0}, id="later"
+        ),
+        pytest.param(_seconds("\x1b[31m   1.0 seconds (IMPORT FAILED): /c/a b"), {"/c/a b": 1.0}, id="colours and a space"),
+        pytest.param(_seconds("   1.2.3 seconds: /c/a", "   nan seconds: /c/b", "-1.0 seconds: /c/c"), {}, id="no numbers"),
+    ],
+)
+def test_the_seconds_of_the_last_start(log, expected):
+    assert parse_imports(log).seconds == expected
+
+
+TOLD_OTHERWISE = """\
+Traceback (most recent call last):
+  File "/c/custom_nodes/a/__init__.py", line 2, in <module>
+ModuleNotFoundError: No module named 'insightface'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "/c/custom_nodes/a/__init__.py", line 4, in <module>
+RuntimeError: please read the manual"""
+
+
+@pytest.mark.parametrize(
+    "error, traceback, missing",
+    [
+        ("No module named 'numba'", "", "numba"),
+        ("No module named 'cv2.ximgproc'; 'cv2' is not a package", "", "cv2.ximgproc"),
+        ("prestartup_script.py / No module named 'git'", "", "git"),
+        ("libGL.so.1: cannot open shared object file: No such file or directory", "", "libGL.so.1"),
+        (
+            "cannot import name 'cached_download' from 'huggingface_hub' (/v/huggingface_hub/__init__.py)",
+            "",
+            "huggingface_hub.cached_download",
+        ),
+        ("cannot import name 'A' from partially initialized module 'a' (most likely due to a circular import)", "", None),
+        ("please read the manual", TOLD_OTHERWISE, "insightface"),
+        ("no luck", "Traceback (most recent call last):\n  print(\"No module named 'x'\")\nValueError: no luck", None),
+        ("No module named ''", "", None),
+        ("", "", None),
+    ],
+)
+def test_what_was_missing_is_read_from_the_error(error, traceback, missing):
+    assert ImportFailure("a", "/c/custom_nodes/a", error, traceback).missing_module == missing
 
 
 def test_a_traceback_of_somebody_else_is_not_shown_for_this_pack():
     log = BROKEN_A.replace("custom_nodes/a/__init__.py", "custom_nodes/b/other.py")
-    assert parse_import_failures(log) == [ImportFailure("a", "/c/custom_nodes/a", "x", "")]
+    assert parse_imports(log).failures == (ImportFailure("a", "/c/custom_nodes/a", "x", ""),)
 
 
-@pytest.mark.parametrize(
-    "log, expected", [("Total VRAM 1 MB\n", False), (BROKEN_A, False), (NONE_FAILED, True), (STARTED, True)]
-)
+@pytest.mark.parametrize("log, expected", [("Total VRAM 1 MB\n", False), (BROKEN_A, False), (NONE_FAILED, True), (STARTED, True)])
 def test_a_log_without_the_imports_proves_nothing(log, expected):
     assert tells_of_imports(log) is expected

@@ -135,16 +135,21 @@ def test_an_instance_in_health_is_ready(systemd, comfyui):
     [failure] = state.failed_imports
     assert (failure.pack, failure.error) == ("broken", "No module named 'module_of_nobody'")
     assert failure.traceback.startswith("Traceback")
+    assert {str(comfyui.place / "custom_nodes" / name) for name in ("broken", "fine")} <= set(state.import_seconds)
     result = json.dumps(to_result(state))
     assert "hunter2" not in result
-    assert json.loads(result)["node_types"] == len(state.node_types)
+    result = json.loads(result)
+    assert result["node_types"] == len(state.node_types)
+    assert [one["missing_module"] for one in result["failed_imports"]] == ["module_of_nobody"]
+    assert result["import_seconds"] == state.import_seconds
 
 
 def test_without_asking_the_process_is_seen_and_nothing_is_requested(systemd):
     with scripted_server({}) as server:
         systemd.unit(UNIT, "", MainPID=os.getpid())
         [state] = read_instances([InstanceSpec("gpu0", UNIT, server.url)], 30, ask=False)
-    assert (state.pid, state.answer_error, state.node_types, state.failed_imports) == (os.getpid(), None, None, None)
+    assert (state.pid, state.answer_error, state.node_types) == (os.getpid(), None, None)
+    assert (state.failed_imports, state.import_seconds) == (None, None)
     assert [listener.pid for listener in state.listening] == [os.getpid()]
 
 
@@ -164,7 +169,7 @@ def test_many_instances_come_back_in_the_order_asked(systemd, comfyui):
         ("gpu0", None),
         ("gpu1", "comfyui@gpu1.service is inactive (dead)"),
     ]
-    assert found[2].failed_imports is None and found[2].log_error == "no log tells how the imports went"
+    assert found[2].failed_imports is None and found[2].import_seconds is None and found[2].log_error == "no log tells how the imports went"
 
 
 def test_a_stranger_on_the_port_is_named_and_not_asked(systemd):

@@ -1,16 +1,22 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The states that need no systemd, on the stand-in ComfyUI; activation itself is shown by the molecule scenarios."""
+"""The states that need no systemd, on the stand-in ComfyUI; a switch to another release is shown by the molecule scenarios."""
 
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
+import yaml
+from ansible_collections.emprops.comfyui.plugins.module_utils._activation import Activation, WantedInstance
+from ansible_collections.emprops.comfyui.plugins.module_utils._fill import Outside, fill, plan_fill
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitAccess
-from ansible_collections.emprops.comfyui.plugins.module_utils._release import fill, plan_fill
+from ansible_collections.emprops.comfyui.plugins.module_utils._release import Fork, Lock, LockedPack
 from ansible_collections.emprops.comfyui.plugins.modules import release
+from unit.fixtures.fake_systemd import FakeSystemd
 from unit.fixtures.run_module import run_module
+from unit.fixtures.standin import standin
 
 
 @pytest.fixture(name="ask")
@@ -31,8 +37,8 @@ def fixture_ask(workspace, fork, python):
 
 
 def fill_in(workspace):
-    access = GitAccess(protocols=("file",))
-    fill(workspace, plan_fill(workspace, [], access), access)
+    outside = Outside(GitAccess(protocols=("file",)))
+    fill(workspace, plan_fill(workspace, [], outside), outside)
 
 
 def test_a_release_is_opened_and_sealed_and_then_there_is_nothing_to_do(ask, workspace, fork):
@@ -75,6 +81,39 @@ def test_what_is_not_sealed_is_not_activated(ask, workspace):
         answer = ask("active", instances=[], **options)
         assert answer["failed"] and answer["msg"].startswith("there is no sealed release ")
         assert options.get("release", "") in answer["msg"]
+
+
+SHARED = "class A:\n    INPUT_TYPES = dict\n    RETURN_TYPES = ()\nNODE_CLASS_MAPPINGS = {'Shared': A}\n"
+
+
+def test_what_the_running_instance_brings_of_each_pack_is_returned_and_written_down(ask, workspace, python, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}/systemd:{os.environ['PATH']}")
+    warned = []
+    # In a process that has loaded parts of the controller, warnings go to its display instead of the answer.
+    monkeypatch.setattr(release.AnsibleModule, "warn", lambda _self, text: warned.append(text))
+    packs = tuple(LockedPack(name, "", "a" * 40, node_types=("Shared",)) for name in ("early", "late"))
+    lock = Lock("r1", "", Fork("", "", ""), python, "", packs, flags=("--cpu",))
+    place = workspace.releases / "r1/ComfyUI"
+    place.parent.mkdir(parents=True)
+    instance = {"name": "gpu0", "unit": "comfyui@gpu0.service", "settings": {"COMFYUI_ARGS": "--cpu"}}
+    digest = Activation(workspace, tmp_path)._digest(WantedInstance(**instance, url=""))
+    with standin(place, {"early": SHARED, "late": SHARED}, {"EMPROPS_CONFIG_DIGEST": digest}) as running:
+        (place.parent / "release.json").write_text(json.dumps(lock.as_dict()))
+        workspace.point("current", "r1")
+        FakeSystemd(tmp_path / "systemd").unit(instance["unit"], running.log, MainPID=running.pid)
+        instances = [{**instance, "url": running.url}]
+        first, record = ask("active", instances=instances), workspace.state / "packs.json"
+        written = record.stat().st_mtime_ns
+        again, predicted = ask("active", instances=instances), ask("active", True, instances=instances)
+    assert (first["changed"], again["changed"], predicted["changed"]) == (False, False, False)
+    early, late = first["packs"]
+    assert (early["name"], early["node_types"], early["missing"], early["error"]) == ("early", [], [], None)
+    assert early["shadowed"] == [{"class": "Shared", "by": "late"}] and early["import_seconds"] is not None
+    assert (late["name"], late["node_types"], late["shadowed"]) == ("late", ["Shared"], [])
+    assert warned == ["the pack early and the pack late both bring Shared; late won"] * 2, "once in each run"
+    assert json.loads(record.read_text()) == {"release": "r1", "packs": first["packs"]} and record.stat().st_mtime_ns == written
+    assert set(early) == set(yaml.safe_load(release.RETURN)["packs"]["contains"])
+    assert first["packs"] == again["packs"] and "packs" not in predicted
 
 
 def test_pruning_tells_what_it_removes(ask, workspace):
