@@ -19,6 +19,10 @@ options:
         elements: str
         choices: [https, ssh, http, file]
         default: [https, ssh]
+      hosts:
+        description: The only hosts that are asked, V(host) or V(host:port); without the list any host is.
+        type: list
+        elements: str
       ssh_key_file:
         description: Private key, on the machine, for repositories that are reached over SSH.
         type: path

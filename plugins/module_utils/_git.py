@@ -11,22 +11,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import os
 import re
 import shlex
 import shutil
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import urlsplit
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
 
 PROTOCOLS = ("https", "ssh")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # What `git check-ref-format` refuses, plus a leading dash, which git would read as an option.
 BAD_REF = re.compile(r"^[-/.]|\.\.|//|@\{|[\x00-\x20\x7f~^:?*\[\\]|\.lock$|[/.]$")
+SUBMODULE_DEPTH = 5
+# Where packs come from, unless the inventory says otherwise.
+HOSTS = ("github.com", "gitlab.com", "codeberg.org", "bitbucket.org", "huggingface.co")
 _IN_USE: dict[Path, threading.Lock] = {}
 SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9_.-]+)@(?P<host>[A-Za-z0-9_.-]+):(?P<path>[^/:\s][^\s]*)")
 
@@ -37,15 +45,19 @@ class GitError(Exception):
 
 @dataclass(frozen=True)
 class GitAccess:
-    """How repositories are reached: as whom, by which protocols, with which secrets (kept out of every message)."""
+    """How repositories are reached: as whom, by which protocols, at which hosts, with which secrets (kept out of every message)."""
 
     account: Account | None = None
     protocols: Sequence[str] = PROTOCOLS
+    # The only hosts that are asked; None is any.
+    hosts: Sequence[str] | None = None
     ssh_key_file: str | None = None
     ssh_known_hosts_file: str | None = None
     token: str | None = field(default=None, repr=False)
     token_url: str | None = None
     timeout: float = 900
+    # Repositories that turned out to have another address: old to new.
+    moved: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def environment(self, *, local: bool = False) -> dict[str, str]:
         """Variables for git: no prompts, no protocols beyond ours, secrets where `ps` does not show them."""
@@ -65,10 +77,14 @@ class GitAccess:
         environment["GIT_SSH_COMMAND"] = shlex.join(ssh)
         settings = {
             "core.hooksPath": os.devnull,
+            # Where a server sends us is judged here, not by git.
+            "http.followRedirects": "false",
             "http.lowSpeedLimit": "1000",
             "http.lowSpeedTime": "60",
             "advice.detachedHead": "false",
             "gc.auto": "0",
+            "maintenance.auto": "false",
+            "fetch.writeCommitGraph": "false",
             # Ours to read even where the account that fetched them is another one.
             "safe.directory": "*",
         }
@@ -84,6 +100,59 @@ class GitAccess:
     def git(self, *arguments: str, cwd: Path | None = None, local: bool = False) -> str:
         """Run git; `local` lets it read a repository on this machine. Raises CommandError."""
         return run(["git", *arguments], account=self.account, cwd=cwd, env=self.environment(local=local), timeout=self.timeout)
+
+    def ask(self, url: str, *before: str, refs: Sequence[str] = ()) -> str:
+        """Run a git command that talks to a repository: `git <before> -- <url> <refs>`. Raises CommandError, GitError.
+
+        A repository that moved is followed once, to where it says, if that is allowed; `moved` then knows it.
+        """
+        here = self.moved.get(url, url)
+        check_host(here, self.hosts)
+        try:
+            return self.git(*before, "--", here, *refs)
+        except CommandError as error:
+            if not re.search(r"returned error: 30[1278]\b", error.output):
+                raise
+            there = redirect_of(here, self.timeout)
+            if there is None:
+                raise GitError(f"{here} sends git elsewhere, and does not say where") from error
+            try:
+                there = clean_url(there, self.protocols)
+                check_host(there, self.hosts)
+            except GitError as refusal:
+                raise GitError(f"{here} sends git elsewhere, which is refused: {refusal}") from error
+            text = self.git(*before, "--", there, *refs)
+            self.moved[url] = there
+            return text
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any) -> None:
+        return None
+
+
+def redirect_of(url: str, timeout: float) -> str | None:
+    """Address of the repository that a server redirects this one to, unjudged; None where it does not."""
+    service = "/info/refs?service=git-upload-pack"
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(url + service, timeout=min(timeout, 60)):
+            return None
+    except urllib.error.HTTPError as error:
+        there = urljoin(url + service, error.headers.get("Location", ""))
+        return there.removesuffix(service) if error.code in (301, 302, 307, 308) and there.endswith(service) else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def check_host(url: str, hosts: Sequence[str] | None) -> None:
+    """Refuse an address whose host (with its port, where it has one) is not on the list. Raises GitError."""
+    scp = SCP_LIKE.fullmatch(url)
+    parts = urlsplit(url)
+    if hosts is None or parts.scheme == "file":
+        return
+    host = scp["host"] if scp else parts.netloc.rpartition("@")[2]
+    if host.lower() not in {name.lower() for name in hosts}:
+        raise GitError(f"{host} is not among the hosts that packs may come from ({', '.join(hosts) or 'none'})")
 
 
 def clean_url(text: str, protocols: Sequence[str] = PROTOCOLS) -> str:
@@ -138,28 +207,45 @@ def resolve_ref(url: str, ref: str | None, access: GitAccess) -> str:
     """Ask the repository which commit a branch, a tag or (no ref) its default branch is at. Raises GitError."""
     if ref and COMMIT.fullmatch(ref):
         return ref
-    heads = list_refs(url, access)
     if ref is None:
+        heads = list_refs(url, access, "HEAD")
         if "HEAD" not in heads:
             raise GitError(f"{url} has no default branch")
         return heads["HEAD"]
     check_ref(ref)
-    for name in (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
+    names = (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
+    heads = list_refs(url, access, *names)
+    for name in names:
         if name in heads:
             return heads[name]
-    branches = sorted(name.removeprefix("refs/heads/") for name in heads if name.startswith("refs/heads/"))
+    branches = sorted(name.removeprefix("refs/heads/") for name in list_refs(url, access) if name.startswith("refs/heads/"))
     known = ", ".join(branches[:12]) + (" …" if len(branches) > 12 else "")
     raise GitError(f"{url} has no branch or tag {ref!r}; its branches are: {known or 'none'}")
 
 
-def list_refs(url: str, access: GitAccess) -> dict[str, str]:
-    """Name → commit of everything the repository advertises. Raises GitError where it cannot be reached."""
+def list_refs(url: str, access: GitAccess, *patterns: str) -> dict[str, str]:
+    """Name → commit of what the repository advertises, of these names or of all. Raises GitError where it cannot be reached."""
     try:
-        text = access.git("ls-remote", "--", url)
+        text = access.ask(url, "ls-remote", refs=patterns)
     except CommandError as error:
-        raise GitError(f"cannot read {url}: {error}") from error
+        raise GitError(f"cannot read {url}: {_words(error)}") from error
     pairs = (line.split("\t", 1) for line in text.splitlines() if "\t" in line)
     return {name: commit for commit, name in pairs if COMMIT.fullmatch(commit)}
+
+
+def _words(error: CommandError) -> str:
+    """What git says, after what it means."""
+    for pattern, meaning in (
+        (
+            r"could not read (Username|Password)|Authentication failed|returned error: 40[13]",
+            "it asks for a password, so it is private, or gone",
+        ),
+        (r"returned error: 404|repository .* not found|does not appear to be a git repository", "there is no such repository"),
+        (r"No space left on device", "the disk is full"),
+    ):
+        if re.search(pattern, error.output, re.IGNORECASE):
+            return f"{meaning} ({error})"
+    return str(error)
 
 
 @dataclass(frozen=True)
@@ -177,13 +263,8 @@ class Mirror:
         return Mirror(cache / "git" / f"{name[:60]}-{digest}.git", url, access)
 
     def has(self, commit: str) -> bool:
-        if not (self.path / "HEAD").is_file():
-            return False
-        try:
-            # A shallow fetch that was killed leaves no ref, so the ref is the proof, not the object.
-            return self._git("rev-parse", "--verify", "--quiet", f"refs/wanted/{commit}^{{tree}}") != ""
-        except CommandError:
-            return False
+        # A shallow fetch that was killed leaves no ref, so the ref is the proof, not the object.
+        return (self.path / "refs/wanted" / commit).is_file()
 
     def fetch(self, commit: str) -> None:
         """Bring one commit, without history. Raises GitError."""
@@ -192,58 +273,186 @@ class Mirror:
             if not self.has(commit):
                 self._fetch(commit)
 
+    def fetch_head(self, ref: str | None) -> str:
+        """Bring what a branch or (no ref) the default branch is at, and say which commit that is: one question instead of two.
+
+        Raises GitError, also for what is no branch: `resolve_ref` knows tags.
+        """
+        name = f"refs/heads/{check_ref(ref)}" if ref else "HEAD"
+        with _IN_USE.setdefault(self.path, threading.Lock()):
+            try:
+                self._prepare()
+                self._bring(name)
+                return self._keep("refs/asked")
+            except CommandError as error:
+                raise GitError(f"cannot read {self.url}: {_words(error)}") from error
+
     def _fetch(self, commit: str) -> None:
         try:
             self._prepare()
             try:
-                self._git("fetch", "--quiet", "--depth=1", "--no-tags", "--", self.url, commit)
+                self._bring(commit)
             except CommandError as error:
                 if not re.search(r"not our ref|unadvertised object|couldn't find remote ref", error.output):
                     raise
                 # Older servers hand out only what a branch or tag points at or contains.
-                self._git("fetch", "--quiet", "--no-tags", "--", self.url, "+refs/heads/*:refs/remotes/*", "+refs/tags/*:refs/tags/*")
+                self._talk("+refs/heads/*:refs/remotes/*", "+refs/tags/*:refs/tags/*")
             if self._git("cat-file", "-t", commit).strip() != "commit":
                 raise GitError(f"{commit} of {self.url} is no commit")
-            self._git("update-ref", f"refs/wanted/{commit}", commit)
+            self._keep(commit)
         except CommandError as error:
-            if re.search(r"could not get object info|Not a valid object name|not our ref|bad file", error.output):
+            if re.search(r"could not get object info|[Nn]ot a valid object name|not our ref|bad file", error.output):
                 raise GitError(f"{self.url} has no commit {commit}; it may have been removed by a forced push") from error
-            raise GitError(f"cannot fetch {commit} of {self.url}: {error}") from error
+            if re.search(r"trying to write non-commit", error.output):
+                raise GitError(f"{commit} of {self.url} is no commit") from error
+            raise GitError(f"cannot fetch {commit} of {self.url}: {_words(error)}") from error
+
+    def _keep(self, name: str) -> str:
+        """Give a fetched commit the ref that proves it, and say which one it is."""
+        commit = self._git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+        self._git("update-ref", f"refs/wanted/{commit}", commit)
+        return commit
+
+    def _bring(self, name: str) -> None:
+        self._talk(f"+{name}:refs/asked", depth=("--depth=1",))
+
+    def _talk(self, *refspecs: str, depth: Sequence[str] = ()) -> None:
+        fetch = (f"--git-dir={self.path}", "fetch", "--quiet", *depth, "--no-tags", "--no-write-fetch-head")
+        try:
+            self.access.ask(self.url, *fetch, refs=refspecs)
+        except CommandError:
+            self._sweep()
+            raise
 
     def checkout(self, commit: str, target: Path, *, recursive: bool = False) -> None:
         """Put the files of a commit at `target`, which must not exist; it appears whole or not at all. Raises GitError."""
-        self.fetch(commit)
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        git = self.access.git
         try:
-            git("init", "--quiet", "--", str(partial))
-            git("fetch", "--quiet", "--depth=1", "--", f"file://{self.path}", f"refs/wanted/{commit}", cwd=partial, local=True)
-            git("checkout", "--quiet", "--detach", commit, "--", cwd=partial)
-            git("remote", "add", "origin", self.url, cwd=partial)
-            if recursive:
-                git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1", cwd=partial)
-            found = git("rev-parse", "HEAD", cwd=partial).strip()
-        except CommandError as error:
-            raise GitError(f"cannot check out {commit} of {self.url}: {error}") from error
-        if found != commit:
-            raise GitError(f"{self.url} was asked for {commit} and gave {found}")
-        try:
+            self._put(commit, partial, recursive, depth=0)
             _refuse_links_out(partial, self.url)
-        except GitError:
-            shutil.rmtree(partial)
+        except (GitError, CommandError, OSError):
+            shutil.rmtree(partial, ignore_errors=True)
             raise
         partial.rename(target)
 
+    def _put(self, commit: str, place: Path, recursive: bool, depth: int) -> None:
+        self.fetch(commit)
+        try:
+            self._put_files(commit, place)
+        except CommandError as error:
+            if depth == 0 and re.search(r"unable to read|missing (blob|tree)|bad object|corrupt|inflate", error.output):
+                # The cache is damaged, not the repository.
+                shutil.rmtree(self.path, ignore_errors=True)
+                shutil.rmtree(place, ignore_errors=True)
+                self.fetch(commit)
+            else:
+                raise GitError(f"cannot check out {commit} of {self.url}: {_words(error)}") from error
+            try:
+                self._put_files(commit, place)
+            except CommandError as again:
+                raise GitError(f"cannot check out {commit} of {self.url}: {_words(again)}") from again
+        if recursive:
+            self._put_submodules(place, depth)
+
+    def _put_files(self, commit: str, place: Path) -> None:
+        """A repository of its own, whose objects are those of the mirror by hard links (they never change)."""
+        git = (f"--git-dir={place / '.git'}", f"--work-tree={place}")
+        # Submodules lie in folders of their own, which are there already.
+        run(["mkdir", "-p", str(place)], account=self.access.account, timeout=60)
+        run(["cp", "--archive", "--link", "--", str(self.path), str(place / ".git")], account=self.access.account, timeout=300)
+        put_text(place / ".git/config", _config(self.url))
+        self.access.git(*git, "checkout", "--quiet", "--force", "--detach", commit, "--")
+        found = self.access.git(*git, "rev-parse", "HEAD").strip()
+        if found != commit:
+            raise GitError(f"{self.url} was asked for {commit} and gave {found}")
+
+    def _put_submodules(self, place: Path, depth: int) -> None:
+        """Each at the commit that the repository names, out of mirrors too, so that a second release needs no network."""
+        if depth >= SUBMODULE_DEPTH:
+            raise GitError(f"{self.url} nests submodules more than {SUBMODULE_DEPTH} deep")
+        git = (f"--git-dir={place / '.git'}", f"--work-tree={place}")
+        try:
+            listed = self.access.git(*git, "ls-files", "--stage", "-z")
+        except CommandError as error:
+            raise GitError(f"cannot list the submodules of {self.url}: {error}") from error
+        rows = (row.partition("\t") for row in listed.split("\0") if row.startswith("160000 "))
+        links = {path: head.split()[1] for head, _tab, path in rows}
+        urls = self._submodule_urls(place) if links else {}
+        for path, commit in links.items():
+            if path not in urls:
+                raise GitError(f"{self.url} has the submodule {path}, and its .gitmodules does not say from where")
+            mirror = Mirror.of(self.path.parent.parent, urls[path], self.access)
+            try:
+                mirror._put(commit, place / path, True, depth + 1)
+            except GitError as error:
+                head = head_of(place)
+                raise GitError(f"cannot check out {head} of {self.url}: the submodule {path}: {error}") from error
+
+    def _submodule_urls(self, place: Path) -> dict[str, str]:
+        """Path → address out of .gitmodules; a relative address is one beside the repository's own."""
+        file = place / ".gitmodules"
+        if file.is_symlink() or not file.is_file():
+            return {}
+        try:
+            text = self.access.git("config", "--file", str(file), "--null", "--get-regexp", r"^submodule\..*\.(path|url)$")
+        except CommandError as error:
+            raise GitError(f"the .gitmodules of {self.url} cannot be read: {error}") from error
+        values = {key: value for key, _newline, value in (row.partition("\n") for row in text.split("\0") if row)}
+        urls = {}
+        for key, path in values.items():
+            url = values.get(key.removesuffix("path") + "url") if key.endswith(".path") else None
+            if url is None:
+                continue
+            if url.startswith(("./", "../")):
+                url = _beside(self.access.moved.get(self.url, self.url), url)
+            try:
+                urls[str(PurePosixPath(path))] = clean_url(url, self.access.protocols)
+                check_host(url, self.access.hosts)
+            except GitError as error:
+                raise GitError(f"the submodule {path}: {error}") from error
+        return urls
+
+    def _sweep(self) -> None:
+        """Away with what a process that was killed, or had no room left, did not finish; ours is the only one here."""
+        for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/[0-9a-f][0-9a-f]/tmp_obj_*"):
+            for rest in self.path.glob(pattern):
+                rest.unlink(missing_ok=True)
+
     def _prepare(self) -> None:
-        for lock in [*self.path.glob("*.lock"), *self.path.glob("refs/**/*.lock")]:
-            lock.unlink(missing_ok=True)  # left by a process that was killed; ours is the only one here
-        # Also completes a mirror whose making was killed.
-        self.access.git("init", "--quiet", "--bare", "--", str(self.path))
-        self._git("config", "uploadpack.allowAnySHA1InWant", "true")
+        self._sweep()
+        if not (self.path / "HEAD").is_file() or not (self.path / "objects").is_dir():
+            # Also completes a mirror whose making was killed. No template: its sample hooks are of no use.
+            self.access.git("init", "--quiet", "--bare", "--template=", "--", str(self.path))
 
     def _git(self, *arguments: str) -> str:
         return self.access.git(f"--git-dir={self.path}", *arguments)
+
+
+def _config(url: str) -> str:
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    core = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n"
+    return f'{core}[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
+
+
+def _beside(url: str, relative: str) -> str:
+    """`../x.git` seen from a repository's address, as git reads it: the repository's own name counts as a folder."""
+    base = url.rstrip("/")
+    while relative.startswith(("./", "../")):
+        if relative.startswith("../"):
+            head, slash, _name = base.rpartition("/")
+            base = head if slash else base.rpartition(":")[0]
+        relative = relative.partition("/")[2]
+    return f"{base}/{relative}"
+
+
+def head_of(checkout: Path) -> str:
+    """The commit that a checkout of ours is at (its HEAD is detached), or an empty string."""
+    try:
+        text = (checkout / ".git/HEAD").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if COMMIT.fullmatch(text) else ""
 
 
 def _refuse_links_out(tree: Path, url: str) -> None:
@@ -268,7 +477,7 @@ def was_rewritten(url: str, old: str, new: str, ref: str | None, scratch: Path, 
     try:
         access.git("init", "--quiet", "--bare", "--", str(scratch))
         # Commits alone tell ancestry: no trees, no files.
-        access.git(f"--git-dir={scratch}", "fetch", "--quiet", "--filter=tree:0", "--no-tags", "--", url, ref or "HEAD")
+        access.ask(url, f"--git-dir={scratch}", "fetch", "--quiet", "--filter=tree:0", "--no-tags", refs=(ref or "HEAD",))
         try:
             access.git(f"--git-dir={scratch}", "merge-base", "--is-ancestor", old, new)
         except CommandError:

@@ -17,6 +17,7 @@ GIT_OPTION: dict[str, Any] = {
     "default": {},
     "options": {
         "protocols": {"type": "list", "elements": "str", "choices": ["https", "ssh", "http", "file"], "default": list(PROTOCOLS)},
+        "hosts": {"type": "list", "elements": "str"},
         "ssh_key_file": {"type": "path", "no_log": False},
         "ssh_known_hosts_file": {"type": "path"},
         "token": {"type": "str", "no_log": True},
@@ -31,6 +32,7 @@ def git_access(option: dict[str, Any] | None, account: Account) -> GitAccess:
     return GitAccess(
         account=account,
         protocols=tuple(given.get("protocols") or PROTOCOLS),
+        hosts=given.get("hosts"),
         ssh_key_file=given.get("ssh_key_file"),
         ssh_known_hosts_file=given.get("ssh_known_hosts_file"),
         token=given.get("token"),

@@ -2,14 +2,20 @@
 
 """The list of custom-node packs, in the owners' shape: `{"custom_nodes": [{"name", "url", …}, …]}`.
 
-    name              folder below custom_nodes/ (need not be the repository's name)
-    url               repository; also spelt gitUrl, repositoryUrl; a leading `git clone ` is dropped
-    branch, commit    what to check out; neither: the default branch
-    recursive         with submodules
-    requirements      install its Python requirements (default true)
-    env               variables for the instances, values may hold ${NAME} of the inventory's secrets
-    install_order     packs with a number come first, ascending
-    classes, note     what a catalogue says beside it (see _catalogue.py); they change nothing here
+    name                    folder below custom_nodes/ (need not be the repository's name)
+    url                     repository; also spelt gitUrl, repositoryUrl; a leading `git clone ` is dropped
+    branch, commit          what to check out; neither: the default branch
+    cnr_id                  instead of a url: a pack of the Comfy registry, `id` or `id@version`
+    recursive               with submodules
+    requirements            install its Python requirements (default true)
+    build_requirements      what its packages need to be built, where they do not say so themselves
+    env                     variables for the instances, values may hold ${NAME} of the inventory's secrets
+    install_order           packs with a number come first, ascending
+    persist                 files and folders of the pack that instances write to and that outlive a release
+    skip_install_script     leave its install.py alone
+    install_script_network  let its install.py reach the network
+    enabled                 false: it stays listed and is in no release
+    classes, note           what a catalogue says beside it (see _catalogue.py); they change nothing here
 
 Private to this collection: it may change in any release.
 """
@@ -28,6 +34,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._git import COMMIT
 
 PACK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+ -]{0,199}(?<![ .])")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CNR = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,99})(?:@(?P<version>[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}))?")
+PERSIST_PART = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.][A-Za-z0-9._+ -]{0,199}")
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Variables that would change which code or which GPU an instance uses, or where it keeps its files.
 RESERVED_VARIABLE = re.compile(
@@ -41,13 +49,20 @@ KEYS = {
     "repositoryUrl": "url",
     "branch": "branch",
     "commit": "commit",
+    "cnr_id": "cnr_id",
     "recursive": "recursive",
     "requirements": "requirements",
+    "build_requirements": "build_requirements",
     "env": "env",
     "install_order": "install_order",
+    "persist": "persist",
+    "skip_install_script": "skip_install_script",
+    "install_script_network": "install_script_network",
+    "enabled": "enabled",
     "classes": "classes",
     "note": "note",
 }
+SWITCHES = {"recursive": False, "requirements": True, "skip_install_script": False, "install_script_network": False, "enabled": True}
 
 
 class ManifestError(ValueError):
@@ -56,16 +71,23 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Pack:
-    """One custom-node pack as it is wanted."""
+    """One custom-node pack as it is wanted: of a repository, or (no url) of the Comfy registry."""
 
     name: str
-    url: str
+    url: str = ""
     branch: str | None = None
     commit: str | None = None
+    cnr_id: str = ""
+    version: str | None = None
     recursive: bool = False
     requirements: bool = True
+    build_requirements: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     install_order: int | None = None
+    persist: tuple[str, ...] = ()
+    skip_install_script: bool = False
+    install_script_network: bool = False
+    enabled: bool = True
 
 
 def parse_manifest(text: str, source: str, protocols: Sequence[str]) -> tuple[list[Pack], list[str]]:
@@ -125,23 +147,18 @@ def _pack(entry: Mapping[str, Any], protocols: Sequence[str]) -> Pack:
     name = given.get("name")
     if not isinstance(name, str) or not PACK_NAME.fullmatch(name):
         raise ValueError(f"the name {name!r} cannot be a folder below custom_nodes (one plain name, no path)")
-    if not isinstance(given.get("url"), str):
-        raise ValueError("it has no url")
-    url = clean_url(given["url"], protocols)
-    branch, commit = given.get("branch"), given.get("commit")
-    if branch is not None:
-        check_ref(branch if isinstance(branch, str) else "")
-    if commit is not None and not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
-        raise ValueError(f"the commit {commit!r} is not the full 40 hexadecimal digits")
-    for key in ("recursive", "requirements"):
+    for key in SWITCHES:
         if not isinstance(given.get(key, True), bool):
             raise ValueError(f"{key} must be true or false, got {given[key]!r}")
     order = given.get("install_order")
     if order is not None and (not isinstance(order, int) or isinstance(order, bool)):
         raise ValueError(f"install_order must be a number, got {order!r}")
-    classes = given.get("classes", [])
-    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
-        raise ValueError(f"classes must be a list of names, got {classes!r}")
+    for key in ("classes", "persist", "build_requirements"):
+        names = given.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"{key} must be a list of names, got {names!r}")
+    for path in given.get("persist", []):
+        _check_persist(path)
     env = given.get("env", {})
     if not isinstance(env, dict):
         raise ValueError("env must be an object of names and values")
@@ -154,14 +171,39 @@ def _pack(entry: Mapping[str, Any], protocols: Sequence[str]) -> Pack:
             raise ValueError(f"env: the value of {variable} must be a string")
     return Pack(
         name=name,
-        url=url,
-        branch=branch,
-        commit=commit,
-        recursive=given.get("recursive", False),
-        requirements=given.get("requirements", True),
+        **_origin(given, protocols),
+        **{key: given.get(key, value) for key, value in SWITCHES.items()},
+        build_requirements=tuple(given.get("build_requirements", ())),
         env=dict(env),
         install_order=order,
+        persist=tuple(given.get("persist", ())),
     )
+
+
+def _origin(given: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any]:
+    """Where a pack comes from: a repository at a ref, or a version in the Comfy registry."""
+    if "cnr_id" in given:
+        others = [key for key in ("url", "branch", "commit", "recursive") if given.get(key)]
+        if others:
+            raise ValueError(f"it has a cnr_id, so {' and '.join(others)} mean nothing; give one or the other")
+        match = CNR.fullmatch(given["cnr_id"]) if isinstance(given["cnr_id"], str) else None
+        if not match:
+            raise ValueError(f"the cnr_id {given['cnr_id']!r} is not an id or id@version of the Comfy registry")
+        return {"cnr_id": match["id"], "version": match["version"]}
+    if not isinstance(given.get("url"), str):
+        raise ValueError("it has no url")
+    branch, commit = given.get("branch"), given.get("commit")
+    if branch is not None:
+        check_ref(branch if isinstance(branch, str) else "")
+    if commit is not None and not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
+        raise ValueError(f"the commit {commit!r} is not the full 40 hexadecimal digits")
+    return {"url": clean_url(given["url"], protocols), "branch": branch, "commit": commit}
+
+
+def _check_persist(path: str) -> None:
+    parts = path.split("/")
+    if not all(PERSIST_PART.fullmatch(part) for part in parts) or parts[0].startswith((".git", "__init__.py")):
+        raise ValueError(f"persist: {path!r} is no file or folder below the pack's own")
 
 
 def read_manifest(path: str | None, protocols: Sequence[str]) -> tuple[list[Pack], list[str]]:
@@ -186,8 +228,15 @@ def add_needed(packs: Sequence[Pack], entries: Sequence[Any], protocols: Sequenc
     """Packs that workflows need beside those that are listed: a listed name or repository stands. Raises ManifestError."""
     needed, _warnings = parse_packs(entries, "the workflows", protocols)
     names = {pack.name.casefold() for pack in packs}
-    more = [pack for pack in needed if pack.name.casefold() not in names and not any(same_repository(pack.url, one.url) for one in packs)]
+    more = [pack for pack in needed if pack.name.casefold() not in names and not any(same_origin(pack, one) for one in packs)]
     return in_order([*packs, *more])
+
+
+def same_origin(one: Any, other: Any) -> bool:
+    """Whether two packs, wanted or locked, come from one repository or one entry of the registry."""
+    if one.cnr_id or other.cnr_id:
+        return bool(one.cnr_id.casefold() == other.cnr_id.casefold())
+    return same_repository(one.url, other.url)
 
 
 def resolve_env(packs: Sequence[Pack], secrets: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -200,7 +249,7 @@ def resolve_env(packs: Sequence[Pack], secrets: Mapping[str, str]) -> tuple[dict
     result: dict[str, str] = {}
     owner: dict[str, str] = {}
     unset: set[str] = set()
-    for pack in packs:
+    for pack in (pack for pack in packs if pack.enabled):
         for name, template in pack.env.items():
             unset |= {reference for reference in REFERENCE.findall(template) if not secrets.get(reference)}
             value = REFERENCE.sub(lambda match: secrets.get(match[1], ""), template)

@@ -1,22 +1,24 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The Python environment of a release: made by uv, resolved once for the fork and all packs, torch out of the packs' reach.
+"""The Python environment of a release: made by uv, and equal to its requirements.lock (which _resolution.py writes).
 
     <root>/cache/tools/uv-<version>/uv      the installer itself, from the package index
     <root>/cache/uv/                        its cache; environments are hard links into it
     <release>/requirements/<source>.txt     what the fork and each pack ask for, as handed to the resolver
-    <release>/requirements.lock             the one answer, with hashes
+    <release>/requirements/uv.toml          what packages need to be built, where packs say so
+    <release>/requirements.lock             the one answer, with hashes, and by way of whom each package came
 
 Private to this collection: it may change in any release.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,20 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     package_index_environment,
     run,
 )
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import give, put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import give
+from ansible_collections.emprops.comfyui.plugins.module_utils._pack_requirements import name_of
 
-# Moved together or not at all, and by the operator or the fork alone.
-TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchsde", "xformers", "triton")
-NAME = re.compile(r"^\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
 OLDEST_PYTHON = (3, 10)
+# What a build says that has not what it needs, and what would give it.
+_LACKS = (
+    (
+        re.compile(r"No such file or directory: '[^']*(?:cc|c\+\+|gcc|clang|g\+\+)'|command '[^']*(?:cc|\+\+)' failed: No such file"),
+        "a compiler is missing on this machine; workspace_packages brings one (build-essential)",
+    ),
+    (re.compile(r"Python\.h: No such file"), "Python's headers are missing; workspace_packages brings them (python3-dev)"),
+    (re.compile(r"(?:cmake|ninja|nvcc|rustc|cargo)\b.{0,40}(?:not found|No such file)"), "a build tool is missing on this machine"),
+)
+_MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([A-Za-z0-9_.]+)'")
 
 
 class PythonEnvError(Exception):
@@ -52,6 +62,8 @@ class PythonOptions:
     exclude_newer: str = ""
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    # Indexes that packs may bring along.
+    allowed_indexes: tuple[str, ...] = ()
 
     @staticmethod
     def of(values: dict[str, Any]) -> PythonOptions:
@@ -62,7 +74,7 @@ class PythonOptions:
     @property
     def base(self) -> PythonOptions:
         """What decides on the empty environment; the rest only matters when packages are resolved."""
-        return replace(self, uv_version="", constraints=(), overrides=())
+        return replace(self, uv_version="", constraints=(), overrides=(), allowed_indexes=())
 
     @property
     def identity(self) -> PythonOptions:
@@ -81,21 +93,12 @@ def check_indexes(options: PythonOptions) -> PythonOptions:
     return options
 
 
-@dataclass(frozen=True)
-class Source:
-    """Somebody who asks for Python packages: the fork or a pack."""
+class BuildError(PythonEnvError):
+    """A package could not be built or downloaded; `packs` are those that it is for."""
 
-    name: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """What one source asks for, cleaned, and the lines that were left out."""
-
-    source: str
-    lines: tuple[str, ...]
-    ignored: tuple[str, ...] = ()
+    def __init__(self, message: str, packs: Sequence[str]) -> None:
+        super().__init__(message)
+        self.packs = packs
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class PythonEnv:
     account: Account
     timeout: float = 1800
     index_environment: dict[str, str] = field(default_factory=package_index_environment)
+    # For requirements that are repositories; never with a token, which whatever is built could read.
+    git_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def venv(self) -> Path:
@@ -127,43 +132,36 @@ class PythonEnv:
         version = interpreter_version(self.options.interpreter)
         if not self.python.exists():
             shutil.rmtree(self.venv, ignore_errors=True)
-            self._uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
+            self.run_uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
         return version
 
-    def resolve(self, fork: Source, packs: Sequence[Source]) -> list[str]:
-        """Write requirements.lock for all of them together; return warnings. Raises PythonEnvError naming who collides."""
-        uv = ensure_uv(self.cache / "tools", self.options.uv_version, self.account, self.index_environment)
-        folder = self.release / "requirements"
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.is_symlink():
-            folder.unlink()
-        _make_dir(folder, self.account)
-        asked = [read_requirements(fork), *(read_requirements(pack) for pack in packs)]
-        files = [_write(folder / _file_name(number, each.source), each.lines) for number, each in enumerate(asked)]
-        constraints = _write(folder / "constraints.txt", self.options.constraints)
-
-        # The fork and the operator alone decide which torch there is; for everybody else that is an override.
-        overrides = folder / "overrides.txt"
-        extra = ["--constraints", str(constraints), "--overrides", str(overrides)]
-        _write(overrides, self.options.overrides)
-        core = self._compile(uv, files[:1], extra, asked[:1])
-        torch = [line.split(";")[0].split("\\")[0].strip() for line in core.splitlines() if _name(line) in TORCH_FAMILY]
-        _write(overrides, [*torch, *self.options.overrides])
-        text = self._compile(uv, files, [*extra, "--generate-hashes"], asked)
-        _write(self.lock, text.splitlines())
-        return [f"{each.source}: the line {line!r} of its requirements is ignored" for each in asked for line in each.ignored]
-
     def install(self) -> None:
-        """Make the environment equal to requirements.lock. Raises PythonEnvError."""
-        uv = ensure_uv(self.cache / "tools", self.options.uv_version, self.account, self.index_environment)
-        self._uv(uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(self.python), *self._index_arguments(), str(self.lock))
-
-    def _compile(self, uv: Path, files: Sequence[Path], extra: Sequence[str], asked: Sequence[Requirements]) -> str:
-        arguments = ["pip", "compile", "--quiet", "--no-header", "--python", str(self.python), *self._index_arguments(), *extra]
+        """Make the environment equal to requirements.lock. Raises PythonEnvError, and BuildError where one package is to blame."""
+        uv = self.uv()
+        arguments = ["pip", "sync", "--quiet", "--compile-bytecode", "--python", str(self.python)]
         try:
-            return self._uv(uv, *arguments, *map(str, files), cwd=self.release / "requirements")
+            self.run_uv(uv, *arguments, *self._index_arguments(self.allowed_indexes()), str(self.lock), cwd=self.folder)
         except PythonEnvError as error:
-            raise PythonEnvError(explain_conflict(str(error), asked)) from error
+            raise blame_build(str(error), self.lock.read_text(encoding="utf-8"), error) from error
+
+    @property
+    def folder(self) -> Path:
+        return self.release / "requirements"
+
+    def uv(self) -> Path:
+        return ensure_uv(self.cache / "tools", self.options.uv_version, self.account, self.index_environment)
+
+    def compile(self, files: Sequence[Path], extra: Sequence[str], indexes: Sequence[str]) -> str:
+        """One answer for these files, as text. Raises PythonEnvError in the resolver's words."""
+        arguments = ["pip", "compile", "--quiet", "--no-header", "--python", str(self.python), *self._index_arguments(indexes), *extra]
+        return self.run_uv(self.uv(), *arguments, *(path.name for path in files), cwd=self.folder)
+
+    def allowed_indexes(self) -> list[str]:
+        """The packs' own indexes that were allowed when requirements.lock was made."""
+        try:
+            return [str(line) for line in json.loads((self.folder / "indexes.json").read_text(encoding="utf-8"))]
+        except (OSError, ValueError):
+            return []
 
     def _index_environment(self) -> dict[str, str]:
         """The machine's indexes and, before them, those of the options."""
@@ -174,11 +172,11 @@ class PythonEnv:
             environment["UV_INDEX"] = f"{self.options.torch_index_url} {environment.get('UV_INDEX', '')}".strip()
         return environment
 
-    def _index_arguments(self) -> list[str]:
+    def _index_arguments(self, indexes: Sequence[str] = ()) -> list[str]:
         options = self.options
-        arguments: list[str] = []
-        if options.torch_index_url:
-            # That index also carries old copies of common packages, so the best version of all indexes counts.
+        arguments = [word for url in indexes for word in ("--index", url)]
+        if options.torch_index_url or indexes:
+            # Such an index also carries old copies of common packages, so the best version of all indexes counts.
             arguments += ["--index-strategy", "unsafe-best-match"]
         if options.torch_wheels_dir:
             arguments += ["--find-links", options.torch_wheels_dir]
@@ -186,8 +184,9 @@ class PythonEnv:
             arguments += ["--exclude-newer", options.exclude_newer]
         return arguments
 
-    def _uv(self, uv: Path, *arguments: str, cwd: Path | None = None) -> str:
+    def run_uv(self, uv: Path, *arguments: str, cwd: Path | None = None) -> str:
         environment = {
+            **self.git_environment,
             **self._index_environment(),
             "UV_CACHE_DIR": str(self.cache / "uv"),
             "UV_NO_PROGRESS": "1",
@@ -197,8 +196,8 @@ class PythonEnv:
             "UV_HTTP_TIMEOUT": "120",
             "TMPDIR": str(self.cache / "tmp"),
         }
-        _make_dir(self.cache / "uv", self.account)
-        _make_dir(self.cache / "tmp", self.account)
+        make_dir(self.cache / "uv", self.account)
+        make_dir(self.cache / "tmp", self.account)
         try:
             return run([str(uv), *arguments], account=self.account, cwd=cwd, env=environment, timeout=self.timeout)
         except CommandError as error:
@@ -223,7 +222,7 @@ def ensure_uv(tools: Path, version: str, account: Account, index_environment: di
     target = tools / f"uv-{version}" / "uv"
     if target.exists():
         return target
-    _make_dir(target.parent, account)
+    make_dir(target.parent, account)
     environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     if index_environment.get("UV_DEFAULT_INDEX"):
         environment["PIP_INDEX_URL"] = index_environment["UV_DEFAULT_INDEX"]
@@ -239,73 +238,61 @@ def ensure_uv(tools: Path, version: str, account: Account, index_environment: di
     return target
 
 
-def read_requirements(source: Source) -> Requirements:
-    """The requirement lines of a fork or pack, `-r` files inside its folder included.
-
-    Options (`--index-url`, `-e`, …) are left out and listed: a pack does not choose where the machine installs from.
-    Raises PythonEnvError where `-r` leads out of the folder or nowhere.
-    """
-    top = source.folder / "requirements.txt"
-    if not top.is_file():
-        return Requirements(source.name, ())
-    lines: list[str] = []
-    ignored: list[str] = []
-    _collect(source, top, lines, ignored, depth=0)
-    return Requirements(source.name, tuple(lines), tuple(ignored))
+def read_pins(text: str) -> dict[str, str]:
+    """Package → version (or address) of a resolution's text."""
+    pins = {}
+    for line in text.splitlines():
+        match = re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?\s*(?:==\s*([^\s;\\]+)|@\s*(\S+))", line)
+        if match:
+            pins[name_of(match[1])] = match[2] or match[3]
+    return pins
 
 
-def _collect(source: Source, path: Path, lines: list[str], ignored: list[str], depth: int) -> None:
-    root = source.folder.resolve()
-    if depth > 5 or not path.resolve().is_relative_to(root) or not path.is_file():
-        raise PythonEnvError(f"{source.name}: its requirements refer to {path.name}, which is not in its folder")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PythonEnvError(f"{source.name}: {path.name} cannot be read as text: {error}") from error
-    for raw in re.sub(r"\\\r?\n", " ", text).splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
-        line = re.sub(r"\s+--hash=\S+", "", line)
-        nested = re.fullmatch(r"(?:-r|--requirement)[ =]?\s*(\S+)", line)
-        if nested:
-            _collect(source, path.parent / nested[1], lines, ignored, depth + 1)
-        elif line.startswith("-") or line.startswith((".", "/", "file:")):
-            ignored.append(line)
-        elif line:
-            lines.append(line)
+def who_needs(package: str, lock: str) -> list[str]:
+    """The files of requirements (`003-x.txt`) by way of which a package came into a resolution, out of its notes."""
+    parents: dict[str, list[str]] = {}
+    here = ""
+    for line in lock.splitlines():
+        if re.match(r"[A-Za-z0-9]", line):
+            here = name_of(line)
+        elif here and (match := re.match(r"\s+#\s+(?:via\s*)?(.*)", line)) and match[1]:
+            parents.setdefault(here, []).append(match[1].strip())
+    seen: set[str] = set()
+    files: set[str] = set()
+    queue = [name_of(package)]
+    while queue:
+        name = queue.pop()
+        if name not in seen:
+            seen.add(name)
+            ways = parents.get(name, [])
+            files |= {way.removeprefix("-r ") for way in ways if way.startswith("-r ")}
+            queue += [name_of(way) for way in ways if not way.startswith("-")]
+    return sorted(files)
 
 
-def explain_conflict(message: str, asked: Iterable[Requirements]) -> str:
-    """The resolver's words, and under them who asks for what of every package that it mentions by name."""
-    mentioned = set(re.findall(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*", message.lower().replace("_", "-")))
-    wants: dict[str, list[str]] = {}
-    for each in asked:
-        for line in each.lines:
-            name = _name(line)
-            if name and name in mentioned:
-                wants.setdefault(name, []).append(f"{each.source} asks for {line}")
-    rows = [f"  {name}: {'; '.join(who)}" for name, who in sorted(wants.items())]
-    blame = "\nWho asks for it:\n" + "\n".join(rows) if rows else ""
-    return f"the Python requirements cannot be met together: {message.strip()}{blame}"
+def blame_build(said: str, lock: str, error: PythonEnvError) -> PythonEnvError:
+    """The same failure with the packs that it is for, where one package could not be built or had."""
+    match = re.search(r"Failed to (?:download and )?build[^`]*`([A-Za-z0-9._-]+)", said) or re.search(
+        r"Failed to (?:download|fetch)[^`]*`([A-Za-z0-9._-]+)==", said
+    )
+    if not match:
+        return error
+    files = who_needs(match[1], lock)
+    lack = "".join(f"\n  {sentence}" for sentence in lacks(said))
+    return BuildError(f"{match[1]} could not be built or installed: {said}{lack}", files)
 
 
-def _name(line: str) -> str:
-    match = NAME.match(line)
-    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""
+def lacks(said: str) -> list[str]:
+    """What a failed build wanted, and who would bring it."""
+    found = [sentence for pattern, sentence in _LACKS if pattern.search(said)]
+    if "build" in said and (match := _MISSING_MODULE.search(said)):
+        found.append(f"it needs the module {match[1]} to be built, and does not say so; build_requirements of its pack can")
+    return found
 
 
-def _file_name(number: int, source: str) -> str:
-    return f"{number:03d}-{re.sub(r'[^A-Za-z0-9._-]', '_', source)}.txt"
-
-
-def _make_dir(path: Path, account: Account) -> None:
+def make_dir(path: Path, account: Account) -> None:
     if path.is_dir():
         return
     path.mkdir(parents=True, exist_ok=True, mode=0o755)
     if os.geteuid() == 0:
         give(path, account.uid, account.gid)
-
-
-def _write(path: Path, lines: Iterable[str]) -> Path:
-    """Replaced, never written through: the account, and so a package that it builds, could have left a link here."""
-    put_text(path, "".join(f"{line}\n" for line in lines))
-    return path

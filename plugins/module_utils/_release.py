@@ -27,9 +27,8 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,13 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._files import Lock
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
-    GitError,
     Mirror,
     follow_ref,
     same_repository,
 )
-from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
 from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import (
     PythonEnv,
     PythonOptions,
-    Source,
 )
 
 FORMAT = 1
@@ -69,15 +65,49 @@ class Fork:
 
 @dataclass(frozen=True)
 class LockedPack:
-    """One pack at its commit."""
+    """One pack at its commit, or (`cnr_id`) at its version in the Comfy registry and the digest of that archive."""
 
     name: str
-    url: str
-    commit: str
+    url: str = ""
+    commit: str = ""
     branch: str | None = None
+    cnr_id: str = ""
+    version: str = ""
+    sha256: str = ""
+    # The version that was asked for; empty: whichever was the latest.
+    version_asked: str = ""
     recursive: bool = False
     requirements: bool = True
+    build_requirements: tuple[str, ...] = ()
+    persist: tuple[str, ...] = ()
+    skip_install_script: bool = False
+    install_script_network: bool = False
+    # Packages that its install.py brought beside the joint resolution: name==version.
+    added: tuple[str, ...] = ()
     node_types: tuple[str, ...] = ()
+
+    @property
+    def at(self) -> str:
+        """Which state of the pack this is, for people."""
+        return f"{self.cnr_id}@{self.version}" if self.cnr_id else self.commit
+
+    @property
+    def wanted(self) -> LockedPack:
+        """What was asked for, without what came of it."""
+        return replace(self, added=(), node_types=())
+
+    @staticmethod
+    def of(data: dict[str, Any]) -> LockedPack:
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in dict(data).items()}
+        return LockedPack(**values)
+
+
+@dataclass(frozen=True)
+class SkippedPack:
+    """A pack that was asked for and is not in the release."""
+
+    pack: LockedPack
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +120,9 @@ class Lock:
     python: PythonOptions
     python_version: str
     packs: tuple[LockedPack, ...] = ()
+    skipped: tuple[SkippedPack, ...] = ()
+    # Versions that had to outvote somebody: name==version.
+    preferred: tuple[str, ...] = ()
     comfyui_version: str = ""
     flags: tuple[str, ...] = ()
     digest: str = ""
@@ -102,13 +135,14 @@ class Lock:
         if not isinstance(data, dict):
             raise TypeError("it holds no object")
         values = {key: value for key, value in data.items() if key != "format"}
-        packs = tuple(LockedPack(**{**pack, "node_types": tuple(pack["node_types"])}) for pack in values["packs"])
         return Lock(
             **{
                 **values,
                 "fork": Fork(**values["fork"]),
                 "python": PythonOptions.of(values["python"]),
-                "packs": packs,
+                "packs": tuple(map(LockedPack.of, values["packs"])),
+                "skipped": tuple(SkippedPack(LockedPack.of(row["pack"]), row["reason"]) for row in values.get("skipped", ())),
+                "preferred": tuple(values.get("preferred", ())),
                 "flags": tuple(values["flags"]),
             }
         )
@@ -164,7 +198,7 @@ class Workspace:
         """The commits that earlier runs settled on, so that later ones need not ask (nothing where unreadable)."""
         try:
             data = json.loads((self.state / "wanted.json").read_text(encoding="utf-8"))
-            packs = tuple(LockedPack(**{**pack, "node_types": ()}) for pack in data["packs"])
+            packs = tuple(LockedPack.of(pack).wanted for pack in data["packs"])
             return Fork(**data["fork"]) if data["fork"] else None, packs
         except (OSError, ValueError, KeyError, TypeError):
             return None, ()
@@ -174,7 +208,7 @@ class Workspace:
         old_fork, old_packs = self.settled()
         new_fork, new_packs = fork or old_fork, tuple(packs) if packs is not None else old_packs
         if (new_fork, new_packs) != (old_fork, old_packs):
-            chosen = {"fork": asdict(new_fork) if new_fork else None, "packs": [asdict(pack) for pack in new_packs]}
+            chosen = {"fork": asdict(new_fork) if new_fork else None, "packs": [asdict(pack.wanted) for pack in new_packs]}
             put_json(self.state / "wanted.json", chosen)
 
     def wanted_lock(self) -> Lock | None:
@@ -223,7 +257,8 @@ def _now() -> str:
 
 def digest_of(fork: Fork, python: PythonOptions, packs: Sequence[LockedPack]) -> str:
     """Identity of a wanted set: two releases with the same digest were asked for the same thing."""
-    chosen = [{"name": p.name, "url": p.url, "commit": p.commit, "recursive": p.recursive, "requirements": p.requirements} for p in packs]
+    told = ("branch", "version_asked", "added", "node_types")
+    chosen = [{key: value for key, value in asdict(pack).items() if key not in told} for pack in packs]
     wanted = {
         "fork": {"repository": fork.repository, "commit": fork.commit},
         "python": python.identity.as_dict(),
@@ -342,208 +377,6 @@ def _new_release(workspace: Workspace) -> Path:
     return path
 
 
-# --- the packs ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FillPlan:
-    """The step from the packs of the wanted release to those of the manifest."""
-
-    fork: Fork
-    python: PythonOptions
-    packs: tuple[LockedPack, ...]
-    found: tuple[LockedPack, ...]
-    sealed: str | None = None
-    opened: Path | None = None
-    target: str | None = None
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.fork, self.python, self.packs)
-
-    @property
-    def changed(self) -> bool:
-        return self.sealed is None or self.sealed != self.target or self.opened is not None
-
-    @property
-    def diff(self) -> dict[str, Any]:
-        return {
-            "before": {pack.name: f"{pack.url}@{pack.commit}" for pack in self.found},
-            "after": {pack.name: f"{pack.url}@{pack.commit}" for pack in self.packs},
-        }
-
-
-@dataclass
-class PackReport:
-    """What happened to one pack."""
-
-    name: str
-    commit: str
-    commit_before: str | None = None
-    seconds: float = 0.0
-    changed: bool = False
-
-
-@dataclass
-class FillReport:
-    packs: list[PackReport] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-def plan_fill(
-    workspace: Workspace,
-    packs: Sequence[Pack],
-    access: GitAccess,
-    *,
-    constraints: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    update: Sequence[str] = (),
-    accept_rewritten: Sequence[str] = (),
-) -> FillPlan:
-    """Decide on every pack's commit: its pin, else the locked one, else (new, or in `update`) what its branch is at.
-
-    `update` and `accept_rewritten` hold pack names or `all`. Raises ReleaseError listing every pack that has no answer.
-    """
-    opened = workspace.opened()
-    target = workspace.wanted_lock()
-    base = opened[1] if opened else target
-    if base is None:
-        raise ReleaseError(f"there is no release in {workspace.releases} to put custom nodes into; run the comfyui_fork role first")
-    python = replace(base.python, constraints=tuple(constraints), overrides=tuple(overrides))
-    unknown = sorted(set(update) - {"all"} - {pack.name for pack in packs})
-    if unknown:
-        raise ReleaseError(f"asked to update {', '.join(unknown)}, which the manifest does not list")
-    found = target.packs if target else ()
-    _fork, settled = workspace.settled()
-    known = (*settled, *found)
-
-    def commit_of(pack: Pack) -> str:
-        if pack.commit:
-            return pack.commit
-        locked = next((one for one in known if _is_for(one, pack)), None)
-        if locked and not {pack.name, "all"} & set(update):
-            return locked.commit
-        rewritten = bool({pack.name, "all"} & set(accept_rewritten))
-        old = locked.commit if locked else None
-        return follow_ref(pack.url, pack.branch, old, workspace.cache, access, accept_rewritten=rewritten)
-
-    commits = _each(packs, commit_of)
-    wanted = tuple(
-        LockedPack(pack.name, pack.url, commit, pack.branch, pack.recursive, pack.requirements)
-        for pack, commit in zip(packs, commits, strict=True)
-    )
-    digest = digest_of(base.fork, python, wanted)
-    same = [name for name in reversed(workspace.sealed()) if (lock := workspace.lock_of(name)) and lock.digest == digest]
-    preferred = target.id if target and target.digest == digest else next(iter(same), None)
-    return FillPlan(base.fork, python, wanted, found, preferred, opened[0] if opened else None, target.id if target else None)
-
-
-def _is_for(locked: LockedPack, pack: Pack) -> bool:
-    return locked.name == pack.name and locked.branch == pack.branch and same_repository(locked.url, pack.url)
-
-
-def _each(packs: Sequence[Any], ask: Any) -> list[Any]:
-    """Ask for all packs side by side; one ReleaseError names every pack that failed."""
-
-    def one(pack: Pack) -> tuple[Any, str | None]:
-        try:
-            return ask(pack), None
-        except (GitError, CommandError, OSError) as error:
-            return None, f"{pack.name}: {error}"
-
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        answers = list(pool.map(one, packs))
-    problems = [problem for _, problem in answers if problem]
-    if problems:
-        raise ReleaseError("\n".join(problems))
-    return [answer for answer, _ in answers]
-
-
-def fill(workspace: Workspace, plan: FillPlan, access: GitAccess) -> FillReport:
-    """Bring packs and Python packages of a plan into the open release (opened here if need be).
-
-    Raises ReleaseError, GitError, PythonEnvError; what runs is not touched by any of it.
-    """
-    report = unchanged_packs(plan)
-    if plan.sealed:
-        # Everything that is asked for exists already, whole.
-        drop_unsealed(workspace)
-        workspace.settle(packs=plan.packs)
-        workspace.point("candidate", plan.sealed)
-        return report
-    path = plan.opened or open_release(workspace, OpenPlan(plan.fork, plan.python, None), access)
-    assert path is not None  # noqa: S101  # a plan that nothing satisfies always opens
-    (path / "filled.json").unlink(missing_ok=True)
-    folder = path / "ComfyUI/custom_nodes"
-    before = {pack.name: pack.commit for pack in plan.found}
-
-    started = time.monotonic()
-    _remove_unlisted(folder, plan.packs)
-    report.packs = _each(plan.packs, lambda pack: _put_pack(workspace, folder, pack, before.get(pack.name), access))
-    workspace.settle(packs=plan.packs)
-    report.seconds["fetch"] = time.monotonic() - started
-
-    started = time.monotonic()
-    env = PythonEnv(path, workspace.cache, plan.python, workspace.account)
-    sources = [Source(pack.name, folder / pack.name) for pack in plan.packs if pack.requirements]
-    report.warnings = env.resolve(Source("ComfyUI", path / "ComfyUI"), sources)
-    report.seconds["resolve"] = time.monotonic() - started
-
-    started = time.monotonic()
-    env.install()
-    report.seconds["install"] = time.monotonic() - started
-    put_json(path / "filled.json", {"python": plan.python.as_dict(), "packs": [asdict(pack) for pack in plan.packs]})
-    return report
-
-
-def _remove_unlisted(folder: Path, packs: Sequence[LockedPack]) -> None:
-    listed = {pack.name for pack in packs}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith(".") and path.name.endswith(".partial"):
-            shutil.rmtree(path)
-        elif path.name not in listed and path.is_dir() and (path / ".git").is_dir():
-            _discard(path)
-
-
-def _discard(pack: Path) -> None:
-    """Out of the way first: half a pack without its .git would pass for a part of ComfyUI."""
-    partial = pack.with_name(f".{pack.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    pack.rename(partial)
-    shutil.rmtree(partial)
-
-
-def _put_pack(workspace: Workspace, folder: Path, pack: LockedPack, before: str | None, access: GitAccess) -> PackReport:
-    started = time.monotonic()
-    target = folder / pack.name
-    if target.exists() and not (target / ".git").is_dir():
-        raise GitError(f"{target.name} is part of ComfyUI itself; give the pack another name")
-    if not _is_at(target, pack, access):
-        if target.exists():
-            _discard(target)
-        Mirror.of(workspace.cache, pack.url, access).checkout(pack.commit, target, recursive=pack.recursive)
-    return PackReport(pack.name, pack.commit, before, round(time.monotonic() - started, 3), before != pack.commit)
-
-
-def _is_at(target: Path, pack: LockedPack, access: GitAccess) -> bool:
-    if not target.exists():
-        return False
-    try:
-        # A submodule that is not there has a dash before its commit.
-        bare = pack.recursive and re.search(r"(?m)^-", access.git("submodule", "status", "--recursive", cwd=target))
-        return not bare and access.git("rev-parse", "HEAD", cwd=target).strip() == pack.commit
-    except CommandError:
-        return False
-
-
-def unchanged_packs(plan: FillPlan) -> FillReport:
-    """What there is to report where nothing was done: the commits as they are and as they would become."""
-    before = {pack.name: pack.commit for pack in plan.found}
-    rows = [PackReport(pack.name, pack.commit, before.get(pack.name), changed=before.get(pack.name) != pack.commit) for pack in plan.packs]
-    return FillReport(packs=rows)
-
-
 # --- sealing -----------------------------------------------------------------------------------------------------
 
 
@@ -558,9 +391,7 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
         return (lock.id if lock else None), False
     path, lock = opened
     try:
-        filled = json.loads((path / "filled.json").read_text(encoding="utf-8"))
-        packs = [LockedPack(**{**pack, "node_types": ()}) for pack in filled["packs"]]
-        options = PythonOptions.of(filled["python"])
+        filled = Lock.of({**lock.as_dict(), **json.loads((path / "filled.json").read_text(encoding="utf-8"))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"release {path.name} has no custom nodes and Python packages yet; run the custom_nodes role first") from error
     code = path / "ComfyUI"
@@ -568,14 +399,13 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
     python = str(path / "venv/bin/python")
     with suppress(CommandError):  # some packs carry files that are no Python of this version
         run([python, "-m", "compileall", "-q", "-j", "0", str(code)], account=workspace.account, timeout=900)
-    locked = tuple(replace(pack, node_types=tuple(declared_node_types(code / "custom_nodes" / pack.name))) for pack in packs)
+    locked = tuple(replace(pack, node_types=tuple(declared_node_types(code / "custom_nodes" / pack.name))) for pack in filled.packs)
     final = replace(
-        lock,
-        python=options,
+        filled,
         packs=locked,
         flags=tuple(flags),
         comfyui_version=read_comfyui_version(code) or lock.fork.commit[:12],
-        digest=digest_of(lock.fork, options, locked),
+        digest=digest_of(lock.fork, filled.python, [*locked, *(one.pack for one in filled.skipped)]),
         created=_now(),
     )
     # After a power cut the lock must not vouch for files that never reached the disk.

@@ -41,7 +41,8 @@ def needed_packs(result: Mapping[str, Any], catalogue: Mapping[str, Any]) -> lis
     entries = {str(entry["name"]).casefold(): dict(entry) for entry in catalogue.get("custom_nodes") or []}
     # A pack that is only a guess for classes that nobody decided about is not brought, accepted as they may be.
     unresolved = {row["class"] for row in result["unresolved"] if "class" in row}
-    packs = [pack for pack in result["packs"] if pack["repository"] and not unresolved.issuperset(pack["classes"])]
+    known = [pack for pack in result["packs"] if pack["repository"] or pack["name"].casefold() in entries]
+    packs = [pack for pack in known if not unresolved.issuperset(pack["classes"])]
     return [entries.get(pack["name"].casefold(), {"name": pack["name"], "url": pack["repository"]}) for pack in packs]
 
 
@@ -93,7 +94,8 @@ def with_manifests(catalogue: Mapping[str, Any], manifests: Sequence[Any], proto
             listed = manifest
         classes = {entry["name"]: entry.get("classes") or [] for entry in listed}
         fresh = [pack for pack in packs if pack.name.casefold() not in names]
-        entries += [{"name": pack.name, "url": pack.url, "classes": classes[pack.name]} for pack in fresh]
+        origins = [{"cnr_id": pack.cnr_id} if pack.cnr_id else {"url": pack.url} for pack in fresh]
+        entries += [{"name": pack.name, **origin, "classes": classes[pack.name]} for pack, origin in zip(fresh, origins, strict=True)]
         names |= {pack.name.casefold() for pack in fresh}
     return {**catalogue, "custom_nodes": entries}
 

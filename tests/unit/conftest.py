@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
+import tarfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import Ac
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitAccess
 from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonOptions, ensure_uv
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import Workspace
+from unit.fixtures.release_machine import Machine
 
 CHECKOUT = Path(__file__).parents[2]
 SUPPORT = CHECKOUT / "tests/support"
@@ -110,6 +113,35 @@ def write_wheel(folder: Path, name: str, version: str, requires: Sequence[str] =
         archive.writestr(f"{info}/RECORD", "")
 
 
+BACKEND = """
+import os, zipfile
+{more}
+def build_wheel(directory, settings=None, metadata=None):
+    name = "{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as archive:
+        archive.writestr("{name}.py", "version = '1.0'\\n")
+        archive.writestr("{name}-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n")
+        archive.writestr("{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr("{name}-1.0.dist-info/RECORD", "")
+    return name
+"""
+
+
+def write_sdist(folder: Path, name: str, more: str = "") -> None:
+    """A package that is built from its source, by a backend that it brings along; `more` runs while it is built."""
+    files = {
+        "pyproject.toml": f'[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\n',
+        "backend.py": BACKEND.format(name=name, more=more),
+        "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n",
+    }
+    with tarfile.open(folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-1.0/{path}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
 @pytest.fixture(name="python", scope="session")
 def fixture_python(tmp_path_factory: pytest.TempPathFactory) -> PythonOptions:
     """Options for environments out of a few wheels of ours: torch, shared_part and what needs an old shared_part."""
@@ -141,3 +173,9 @@ def fixture_workspace(tmp_path: Path, account: Account, tools: Path) -> Workspac
     workspace.cache.mkdir(parents=True)
     (workspace.cache / "tools").symlink_to(tools)
     return workspace
+
+
+@pytest.fixture(name="machine")
+def fixture_machine(workspace: Workspace, fork: Origin, python: PythonOptions, access: GitAccess) -> Machine:
+    """A machine that can be deployed to, step by step."""
+    return Machine(workspace, fork, python, access)

@@ -19,6 +19,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     GitAccess,
     GitError,
     Mirror,
+    check_host,
     check_ref,
     clean_url,
     list_refs,
@@ -27,6 +28,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     was_rewritten,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._git_options import git_access
+from support.outside import server
 
 NO_COMMIT = "f" * 40
 
@@ -244,8 +246,9 @@ def test_the_token_is_on_no_command_line(monkeypatch):
 def test_the_modules_option_becomes_an_access():
     account = Account.named(None)
     assert git_access(None, account) == git_access({}, account) == GitAccess(account)
-    access = git_access({"protocols": ["file"], "token": "t", "token_url": "u", "ssh_key_file": "k", "ssh_known_hosts_file": "h"}, account)
-    assert access == GitAccess(account, ("file",), "k", "h", "t", "u")
+    keys = {"token": "t", "token_url": "u", "ssh_key_file": "k", "ssh_known_hosts_file": "h"}
+    access = git_access({"protocols": ["file"], "hosts": ["a"], **keys}, account)
+    assert access == GitAccess(account, ("file",), ["a"], "k", "h", "t", "u")
 
 
 # --- names to commits ---
@@ -558,3 +561,176 @@ def test_a_history_that_cannot_be_read_is_an_error_and_no_answer(tmp_path, acces
     with pytest.raises(GitError, match="cannot read the history of file:///nonexistent: "):
         was_rewritten("file:///nonexistent", NO_COMMIT, NO_COMMIT, "main", tmp_path / "scratch", access)
     assert not (tmp_path / "scratch").exists()
+
+
+# --- where a server may send us ---
+
+
+@pytest.mark.parametrize(
+    "url, hosts, allowed",
+    [
+        pytest.param("https://github.com/a/b", None, True, id="any"),
+        pytest.param("https://GitHub.com/a/b", ["github.com"], True, id="listed"),
+        pytest.param("git@github.com:a/b", ["github.com"], True, id="scp form"),
+        pytest.param("ssh://git@github.com/a/b", ["github.com"], True, id="ssh"),
+        pytest.param("https://github.com:8443/a/b", ["github.com"], False, id="another port"),
+        pytest.param("https://github.com:8443/a/b", ["github.com:8443"], True, id="a listed port"),
+        pytest.param("https://github.com.evil.example/a", ["github.com"], False, id="a longer name"),
+        pytest.param("https://evil.example/github.com", ["github.com"], False, id="in the path"),
+        pytest.param("git@evil.example:a/b", ["github.com"], False, id="another by ssh"),
+        pytest.param("https://github.com/a", [], False, id="none"),
+        pytest.param("file:///srv/a", ["github.com"], True, id="this machine"),
+    ],
+)
+def test_only_listed_hosts_are_asked(url, hosts, allowed):
+    if allowed:
+        check_host(url, hosts)
+    else:
+        with pytest.raises(GitError, match="is not among the hosts that packs may come from"):
+            check_host(url, hosts)
+
+
+@pytest.fixture(name="web")
+def fixture_web(tmp_path, origin):
+    """A web server with the repository `a`; what it should do else is in `web.moves` (path to address) and `web.private`."""
+
+    class Handler(server.Handler):
+        moves: dict[str, str] = {}
+        private: set[str] = set()
+
+        def do_GET(self):
+            name = self.path.partition("/info/refs")[0]
+            if name in self.moves:
+                self.send_response(301)
+                self.send_header("Location", self.moves[name] + self.path.removeprefix(name))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            elif name in self.private:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="x"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                super().do_GET()
+
+        def log_message(self, *_arguments):
+            pass
+
+    (tmp_path / "git").mkdir()
+    repository = origin("a", {"x": "1"})
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(repository.path), str(tmp_path / "git/a.git")], check=True)
+    handler = type("Web", (Handler,), {"moves": {}, "private": set()})
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, **k: handler(*a, outside=tmp_path, www=tmp_path, **k))
+    handler.url, handler.commit = f"http://127.0.0.1:{running.server_port}", repository.git("rev-parse", "HEAD")
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+    yield handler
+    running.shutdown()
+
+
+@pytest.fixture(name="to_web")
+def fixture_to_web(web):
+    return GitAccess(protocols=("http",), hosts=[web.url.removeprefix("http://")], timeout=30)
+
+
+def test_a_repository_that_moved_is_followed_where_that_is_allowed_and_remembered(web, to_web, cache, tmp_path):
+    web.moves["/git/old.git"] = f"{web.url}/git/a.git"
+    old = f"{web.url}/git/old.git"
+    assert resolve_ref(old, None, to_web) == web.commit
+    assert to_web.moved == {old: f"{web.url}/git/a.git"}
+    mirror = Mirror.of(cache, old, to_web)
+    assert mirror.fetch_head("main") == web.commit
+    mirror.checkout(web.commit, tmp_path / "out")
+    assert files_of(tmp_path / "out") == ["x"]
+
+
+@pytest.mark.parametrize(
+    "there, why",
+    [
+        pytest.param("http://127.0.0.2:1/git/a.git", "127.0.0.2:1 is not among the hosts", id="another host"),
+        pytest.param("file:///srv/git/a.git", "no repository address that is allowed here", id="this machine"),
+        pytest.param("http://me:s3cret@127.0.0.1/git/a.git", "holds a password", id="a password"),
+    ],
+)
+def test_a_repository_that_sends_us_elsewhere_is_refused(web, to_web, there, why):
+    web.moves["/git/old.git"] = there
+    with pytest.raises(GitError) as caught:
+        resolve_ref(f"{web.url}/git/old.git", None, to_web)
+    assert f"{web.url}/git/old.git sends git elsewhere, which is refused: " in str(caught.value) and why in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_repository_that_sends_us_in_a_circle_ends(web, to_web):
+    web.moves["/git/old.git"] = f"{web.url}/git/old.git"
+    with pytest.raises(GitError):
+        resolve_ref(f"{web.url}/git/old.git", None, to_web)
+
+
+def test_a_repository_that_asks_for_a_password_or_is_gone_is_told_in_words(web, to_web, cache):
+    web.private.add("/git/a.git")
+    with pytest.raises(GitError, match="it asks for a password, so it is private, or gone"):
+        Mirror.of(cache, f"{web.url}/git/a.git", to_web).fetch_head(None)
+    with pytest.raises(GitError, match="there is no such repository"):
+        resolve_ref(f"{web.url}/git/absent.git", None, to_web)
+
+
+def test_a_submodule_of_a_host_that_is_not_allowed_is_refused_by_its_path(web, to_web, cache, tmp_path):
+    bare = tmp_path / "git/a.git"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", f"--git-dir={bare}"]
+    blob = subprocess.run(
+        [*git, "hash-object", "-w", "--stdin"],
+        input='[submodule "s"]\n\tpath = deep/s\n\turl = http://127.0.0.2:1/s.git\n',
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.strip()
+    tree = f"100644 blob {blob}\t.gitmodules\n160000 commit {'a' * 40}\ts\n"
+    written = subprocess.run([*git, "mktree", "--missing"], input=tree, text=True, capture_output=True, check=True).stdout.strip()
+    commit = subprocess.run([*git, "commit-tree", written, "-m", "m"], text=True, capture_output=True, check=True).stdout.strip()
+    subprocess.run([*git, "update-ref", "refs/heads/main", commit], check=True)
+    with pytest.raises(GitError, match=r"the submodule deep/s: 127\.0\.0\.2:1 is not among the hosts"):
+        Mirror.of(cache, f"{web.url}/git/a.git", to_web).checkout(commit, tmp_path / "out", recursive=True)
+    assert not (tmp_path / "out").exists() and list(tmp_path.glob(".out*")) == []
+
+
+# --- what a mirror survives ---
+
+
+def test_a_damaged_mirror_is_made_anew(origin, access, cache, tmp_path):
+    repository = origin("a", {"x": "1" * 1000})
+    commit = repository.git("rev-parse", "HEAD")
+    mirror = Mirror.of(cache, repository.url, access)
+    mirror.fetch(commit)
+    for path in (mirror.path / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(b"")
+    mirror.checkout(commit, tmp_path / "out")
+    assert files_of(tmp_path / "out") == ["x"]
+
+
+def test_what_a_killed_fetch_left_is_swept_away(origin, access, cache):
+    repository = origin("a", {"x": "1"})
+    mirror = Mirror.of(cache, repository.url, access)
+    (mirror.path / "objects/pack").mkdir(parents=True)
+    (mirror.path / "refs").mkdir()
+    for name in ("objects/pack/tmp_pack_x", "shallow.lock", "refs/x.lock"):
+        (mirror.path / name).touch()
+    mirror.fetch(repository.git("rev-parse", "HEAD"))
+    assert [path for path in mirror.path.rglob("*") if path.name.startswith("tmp_") or path.suffix == ".lock"] == []
+
+
+def test_a_checkout_is_a_repository_of_its_own_that_the_next_fetch_does_not_touch(origin, access, cache, tmp_path):
+    repository = origin("a", {"x": "1"})
+    first = repository.git("rev-parse", "HEAD")
+    mirror = Mirror.of(cache, repository.url, access)
+    mirror.checkout(first, tmp_path / "one")
+    second = repository.commit({"x": "2"})
+    mirror.checkout(second, tmp_path / "two")
+
+    def git(place, *arguments):
+        command = ["git", "-c", "safe.directory=*", "-C", str(tmp_path / place), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert [git(place, "rev-parse", "HEAD") for place in ("one", "two")] == [first, second]
+    assert [git(place, "status", "--porcelain") for place in ("one", "two")] == ["", ""]
+    assert git("one", "remote", "get-url", "origin") == repository.url

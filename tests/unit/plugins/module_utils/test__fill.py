@@ -1,0 +1,395 @@
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Packs into releases of the stand-in ComfyUI, with real git, the real uv, real archives and real scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import run
+from ansible_collections.emprops.comfyui.plugins.module_utils._fill import Outside, adopt, adopted_packs, find_unlisted, unchanged_packs
+from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
+from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive import RegistryAccess
+from ansible_collections.emprops.comfyui.plugins.module_utils._release import ReleaseError, seal
+from ansible_collections.emprops.comfyui.plugins.module_utils._resolution import Policy
+from support.comfy_registry import Registry
+from unit.conftest import write_sdist
+from unit.fixtures.release_machine import NODES, head, pack_of
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can keep a script from the rest of the machine")
+
+
+def states(report):
+    return {row.name: row.state for row in report.packs}
+
+
+def mended(machine, *packs, **options):
+    """What the next run makes of it: sealed, and named as such."""
+    machine.fill(*packs, **options)
+    release, _changed = seal(machine.workspace)
+    return machine.workspace.lock_of(release)
+
+
+# --- one fails, the others go on ---
+
+
+def test_everything_that_is_wrong_is_told_at_once_and_the_rest_is_there(machine, origin, tmp_path):
+    good = origin("good", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n"})
+    packs = [
+        pack_of(good),
+        Pack("absent", (tmp_path / "absent").as_uri()),
+        pack_of(good, "no_commit", commit="a" * 40),
+        pack_of(origin("unreadable", {"requirements.txt": "this is = nothing\n"})),
+        pack_of(origin("nowhere", {"requirements.txt": "no_such_package\n"})),
+        pack_of(origin("other", {"requirements.txt": "shared_part>=2\n"})),
+    ]
+    _plan, path = machine.open()
+    plan, report = machine.try_fill(*packs)
+    assert states(report) == {pack.name: "installed" if pack.name == "good" else "failed" for pack in packs}
+    told = "\n".join(report.problems)
+    for words in (
+        "absent: cannot read file://",
+        f"no_commit: {good.url} has no commit aaaa",
+        "unreadable: the line 'this is = nothing' of requirements.txt is no requirement",
+        "nowhere asks for no_such_package, which cannot be had",
+        "  good asks for shared_part<2\n  other asks for shared_part>=2",
+    ):
+        assert words in told
+    assert (machine.nodes(path.name) / "good/__init__.py").is_file()
+    assert run([str(path / "venv/bin/python"), "-c", "import shared_part; print(shared_part.version)"]) == "1.0\n"
+    with pytest.raises(ReleaseError, match="has no custom nodes and Python packages yet"):
+        seal(machine.workspace)
+    assert [pack.name for pack in mended(machine, pack_of(good)).packs] == ["good"]
+
+
+def test_a_pack_of_a_host_that_is_not_allowed_is_not_even_asked_for(machine):
+    machine.outside = Outside(replace(machine.access, protocols=("https",), hosts=("good.example",)))
+    machine.open()
+    plan, report = machine.try_fill(Pack("evil", "https://evil.example/x"), Pack("ssh", "git@evil.example:x"))
+    assert report.problems == [
+        "evil: evil.example is not among the hosts that packs may come from (good.example)",
+        "ssh: evil.example is not among the hosts that packs may come from (good.example)",
+    ]
+
+
+def test_a_pack_that_is_known_to_be_bad_is_refused_by_name(machine):
+    machine.open()
+    _plan, report = machine.try_fill(Pack("x", "https://github.com/AppleBotzz/ComfyUI_LLMVISION.git"))
+    assert report.problems and report.problems[0].startswith("x: ") and "steal passwords" in report.problems[0]
+
+
+@pytest.fixture(name="small_disk")
+def fixture_small_disk(machine, tools):
+    """A machine whose folder is a disk of 64 MB; yields a function that leaves so many bytes on it."""
+    root = machine.workspace.root
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(root)], check=False).returncode:
+        pytest.skip("only root can make a small disk")
+    machine.workspace.cache.mkdir()
+    (machine.workspace.cache / "tools").symlink_to(tools)
+
+    def leave(size):
+        room = os.statvfs(root)
+        (root / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize - size))
+
+    yield leave
+    subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def test_a_disk_that_is_full_names_the_pack_and_the_next_run_heals(machine, origin, small_disk):
+    small, large = origin("small", {"__init__.py": NODES}), origin("large", {"__init__.py": NODES})
+    (large.path / "noise").write_bytes(os.urandom(3_000_000))
+    large.commit({})
+    machine.open()
+    small_disk(1_500_000)
+    _plan, report = machine.try_fill(pack_of(small), pack_of(large))
+    assert states(report) == {"small": "installed", "large": "failed"}
+    assert report.problems[0].startswith("large: ") and "the disk is full" in report.problems[0]
+    (machine.workspace.root / "ballast").unlink()
+    assert {pack.name for pack in mended(machine, pack_of(small), pack_of(large)).packs} == {"small", "large"}
+
+
+def test_a_pack_whose_package_cannot_be_built_is_named_and_the_others_are_installed(machine, origin, python, tmp_path):
+    folder = tmp_path / "wheels"
+    shutil.copytree(python.torch_wheels_dir, folder)
+    machine.python = replace(python, torch_wheels_dir=str(folder))
+    write_sdist(folder, "needy", "import nothing_of_that_name")
+    good, bad = origin("good", {"requirements.txt": "shared_part\n"}), origin("bad", {"requirements.txt": "needy\n"})
+    _plan, path = machine.open()
+    _plan, report = machine.try_fill(pack_of(good), pack_of(bad))
+    assert states(report) == {"good": "installed", "bad": "failed"}
+    assert "bad: needy could not be built or installed" in report.problems[0]
+    assert "it needs the module nothing_of_that_name to be built" in report.problems[0]
+    assert run([str(path / "venv/bin/python"), "-c", "import shared_part"]) == ""
+
+
+# --- what collides, by the inventory's choice ---
+
+
+@pytest.fixture(name="colliding")
+def fixture_colliding(origin):
+    one = pack_of(origin("one", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n"}))
+    two = pack_of(origin("two", {"__init__.py": NODES, "requirements.txt": "shared_part>=2\n"}))
+    return one, two
+
+
+def test_a_skipped_pack_is_left_out_and_told_in_every_later_run_until_it_is_resolved(machine, colliding, origin):
+    one, two = colliding
+    skip = {"policy": Policy("skip_pack")}
+    machine.open()
+    _plan, report = machine.fill(one, two, **skip)
+    assert states(report) == {"one": "installed", "two": "skipped"}
+    release, _changed = seal(machine.workspace)
+    lock = machine.workspace.lock_of(release)
+    assert [pack.name for pack in lock.packs] == ["one"] and [skipped.pack.name for skipped in lock.skipped] == ["two"]
+    assert not (machine.nodes(release) / "two").exists()
+    for _run in range(2):
+        plan, again = machine.fill(one, two, **skip)
+        assert (plan.changed, states(again)) == (False, states(report))
+        assert "two asks for shared_part>=2" in again.row("two").error
+    # Whoever wants no such release gets none, and keeps what there is.
+    with pytest.raises(ReleaseError, match="cannot be met together"):
+        machine.fill(one, two)
+    assert machine.workspace.link("candidate") == release
+    # Asked for by its name it is tried again, and without what it collides with it is there.
+    assert machine.plan_fill(one, two, update=["two"], **skip).changed
+    assert [pack.name for pack in mended(machine, two, **skip).packs] == ["two"]
+
+
+def test_whoever_comes_last_by_install_order_and_name_is_skipped_whatever_the_order_of_the_list(machine, colliding):
+    one, two = colliding
+    skip = {"policy": Policy("skip_pack")}
+    machine.open()
+    for packs in ([one, two], [two, one]):
+        assert states(machine.fill(*packs, **skip)[1])["two"] == "skipped"
+    for packs in ([replace(two, install_order=5), one], [one, replace(two, install_order=5)]):
+        assert states(machine.fill(*packs, **skip)[1])["one"] == "skipped"
+
+
+def test_a_preferred_version_is_recorded_and_what_needed_it_is_built_anew_without_it(machine, colliding):
+    prefer = {"policy": Policy("fail", {"shared-part": "2.0"})}
+    machine.open()
+    lock = mended(machine, *colliding, **prefer)
+    assert lock.preferred == ("shared-part==2.0",) and len(lock.packs) == 2
+    assert not machine.plan_fill(*colliding, **prefer).changed
+    assert machine.plan_fill(*colliding).changed
+
+
+# --- what is listed ---
+
+
+def test_a_disabled_pack_stays_listed_is_in_no_release_and_keeps_its_commit(machine, origin):
+    one, two = origin("one", {"__init__.py": NODES}), origin("two", {"__init__.py": NODES})
+    machine.open()
+    mended(machine, pack_of(one), pack_of(two))
+    commit = head(two)
+    two.commit({"new": ""})
+    _plan, report = machine.fill(pack_of(one), pack_of(two, enabled=False))
+    assert states(report) == {"one": "installed", "two": "disabled"}
+    assert report.row("two").changed and report.row("two").commit_before == commit
+    release, _changed = seal(machine.workspace)
+    assert machine.packs(machine.workspace.releases / release) == ["one"]
+    assert machine.plan_fill(pack_of(one), pack_of(two)).packs[1].commit == commit
+
+
+def test_a_pack_that_is_no_longer_listed_is_told_as_removed(machine, origin):
+    one, two = origin("one", {"__init__.py": NODES}), origin("two", {"__init__.py": NODES})
+    machine.open()
+    mended(machine, pack_of(one), pack_of(two))
+    plan, report = machine.fill(pack_of(one))
+    assert states(report) == {"one": "installed", "two": "removed"} and plan.changed
+
+
+def test_a_pack_that_vanished_from_a_sealed_release_is_brought_back_in_a_new_one(machine, origin):
+    repository = origin("one", {"__init__.py": NODES})
+    machine.open()
+    lock = mended(machine, pack_of(repository))
+    shutil.rmtree(machine.nodes(lock.id) / "one")
+    plan = machine.plan_fill(pack_of(repository))
+    assert plan.changed and plan.sealed is None
+    assert mended(machine, pack_of(repository)).id != lock.id
+
+
+# --- put there by hand ---
+
+
+def test_what_was_put_into_the_release_by_hand_is_found_and_can_be_listed(machine, origin):
+    mine, other = origin("mine", {"__init__.py": NODES}), origin("other", {"__init__.py": NODES})
+    machine.open()
+    lock = mended(machine, pack_of(other))
+    machine.workspace.point("current", lock.id)
+    assert find_unlisted(machine.workspace, machine.access) == {}
+    folder = machine.nodes(lock.id)
+    subprocess.run(["git", "clone", "--quiet", mine.url, str(folder / "mine")], check=True)
+    marker = machine.workspace.root / "ran"
+    hostile = f"[core]\n\tfsmonitor = touch {marker}\n\tsshCommand = touch {marker}\n"
+    (folder / "mine/.git/config").write_text((folder / "mine/.git/config").read_text() + hostile)
+    (folder / "loose.py").write_text("")
+    (folder / "copied").mkdir()
+    found = find_unlisted(machine.workspace, machine.access)
+    assert found == {"copied": None, "loose.py": None, "mine": Pack("mine", mine.url, commit=head(mine))}
+    assert not marker.exists()
+    adopt(machine.workspace, [{"name": "mine", "url": mine.url, "commit": head(mine)}])
+    assert adopted_packs(machine.workspace) == [{"name": "mine", "url": mine.url, "commit": head(mine)}]
+
+
+# --- out of the Comfy registry ---
+
+
+@pytest.fixture(name="registry")
+def fixture_registry(machine):
+    with Registry() as registry:
+        machine.outside = Outside(machine.access, RegistryAccess(registry.url, [registry.storage_url], patient=False))
+        yield registry
+
+
+def test_a_pack_of_the_registry_comes_as_its_archive_by_digest_and_needs_no_network_again(machine, registry):
+    registry.publish("my-pack", "1.0.0", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n"})
+    machine.open()
+    pack = Pack("MyPack", cnr_id="my-pack")
+    lock = mended(machine, pack)
+    (locked,) = lock.packs
+    assert (locked.cnr_id, locked.version, len(locked.sha256), locked.node_types) == ("my-pack", "1.0.0", 64, ("A",))
+    assert (machine.nodes(lock.id) / "MyPack/.tracking").is_file()
+    registry.publish("my-pack", "1.1.0", {"__init__.py": NODES})
+    asked = len(registry.requests)
+    plan = machine.plan_fill(pack)
+    assert not plan.changed and len(registry.requests) == asked
+    assert unchanged_packs(machine.workspace, plan).row("MyPack").commit == "my-pack@1.0.0"
+    newer = machine.plan_fill(pack, update=["MyPack"])
+    assert newer.packs[0].version == "1.1.0" and newer.changed
+
+
+def test_an_archive_that_is_another_one_under_the_same_version_is_refused_by_name(machine, registry):
+    registry.publish("my-pack", "1.0.0", {"__init__.py": NODES})
+    machine.open()
+    pack = Pack("MyPack", cnr_id="my-pack", version="1.0.0")
+    lock = mended(machine, pack)
+    shutil.rmtree(machine.workspace.cache / "archives")
+    shutil.rmtree(machine.nodes(lock.id) / "MyPack")
+    registry.publish("my-pack", "1.0.0", {"__init__.py": "evil = 1\n"})
+    _plan, report = machine.try_fill(pack)
+    assert report.problems and report.problems[0].startswith("MyPack: version 1.0.0 was sha256 ")
+
+
+# --- install.py ---
+
+
+@needs_root
+def test_an_install_script_runs_in_the_new_release_and_what_it_said_is_kept(machine, origin):
+    script = "import pathlib, shared_part\npathlib.Path('made.txt').write_text(shared_part.version)\nprint('said this')\n"
+    repository = origin("one", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n", "install.py": script})
+    other = origin("two", {"install.py": "raise SystemExit(3)\n"})
+    machine.open()
+    lock = mended(machine, pack_of(repository), pack_of(other, skip_install_script=True))
+    assert (machine.nodes(lock.id) / "one/made.txt").read_text() == "1.0"
+    assert "said this" in (machine.workspace.releases / lock.id / "install_logs/one.log").read_text()
+
+
+@needs_root
+def test_a_script_that_fails_is_named_with_its_words_and_the_next_run_runs_it_again(machine, origin):
+    bad = origin("bad", {"__init__.py": NODES, "install.py": "import sys\nprint('no luck', file=sys.stderr)\nsys.exit(3)\n"})
+    good = origin("good", {"__init__.py": NODES, "install.py": "open('made', 'w').close()\n"})
+    _plan, path = machine.open()
+    _plan, report = machine.try_fill(pack_of(bad), pack_of(good))
+    assert states(report) == {"bad": "failed", "good": "installed"}
+    assert "bad: " in report.problems[0] and "exit status 3" in report.problems[0] and "no luck" in report.problems[0]
+    bad.commit({"install.py": "open('made', 'w').close()\n"})
+    lock = mended(machine, pack_of(bad), pack_of(good), update=["bad"])
+    assert (machine.nodes(lock.id) / "bad/made").exists() and lock.id == path.name
+
+
+@needs_root
+def test_the_same_script_in_the_same_environment_does_not_run_again(machine, origin):
+    script = "import os, pathlib\npathlib.Path('made').write_text(os.urandom(8).hex())\n"
+    one, two = origin("one", {"__init__.py": NODES, "install.py": script}), origin("two", {"__init__.py": NODES})
+    machine.open()
+    first = mended(machine, pack_of(one), pack_of(two))
+    two.commit({"new": ""})
+    second = mended(machine, pack_of(one), pack_of(two), update=["two"])
+    made = [(machine.nodes(lock.id) / "one/made").read_text() for lock in (first, second)]
+    assert second.id != first.id and made[0] == made[1]
+    one.commit({"new": ""})
+    third = mended(machine, pack_of(one), pack_of(two), update=["one"])
+    assert (machine.nodes(third.id) / "one/made").read_text() != made[0]
+
+
+@needs_root
+def test_what_a_script_does_to_the_environment_is_told_by_name(machine, origin):
+    script = (
+        "import pathlib, shared_part\n"
+        "site = pathlib.Path(shared_part.__file__).parent.parent\n"
+        "info = site / 'brought-3.0.dist-info'\n"
+        "info.mkdir()\n"
+        "(info / 'METADATA').write_text('Metadata-Version: 2.1\\nName: brought\\nVersion: 3.0\\n')\n"
+        "(site / 'brought.py').write_text('x = 1\\n')\n"
+        "(info / 'RECORD').write_text('brought.py,,\\nbrought-3.0.dist-info/METADATA,,\\nbrought-3.0.dist-info/RECORD,,\\n')\n"
+        "(site / 'shared_part/__init__.py').unlink()\n"
+    )
+    repository = origin("one", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n", "install.py": script})
+    _plan, path = machine.open()
+    _plan, report = machine.fill(pack_of(repository))
+    said = "\n".join(report.warnings)
+    assert report.row("one").added == ["brought==3.0"] and "one: its install.py brought brought==3.0" in said
+    assert "one: its install.py changed the environment" in said and "shared_part/__init__.py" in said
+    code = "import brought, shared_part; print(brought.x, shared_part.version)"
+    assert run([str(path / "venv/bin/python"), "-c", code]).split() == ["1", "1.0"]
+    release, _changed = seal(machine.workspace)
+    assert machine.workspace.lock_of(release).packs[0].added == ("brought==3.0",)
+
+
+# --- what outlives a release ---
+
+
+def test_files_that_a_pack_keeps_outlive_its_releases(machine, origin):
+    repository = origin("one", {"__init__.py": NODES, "styles.csv": "initial\n", "presets/a": "1"})
+    pack = pack_of(repository, persist=("styles.csv", "presets/", "cache/", "later.json"))
+    machine.open()
+    first = machine.nodes(mended(machine, pack).id) / "one"
+    lasting = machine.workspace.root / "persist/one"
+    assert (first / "styles.csv").readlink() == lasting / "styles.csv" and (first / "styles.csv").read_text() == "initial\n"
+    assert (first / "presets/a").read_text() == "1" and (first / "cache").is_dir() and not (first / "later.json").exists()
+    (first / "styles.csv").write_text("mine\n")
+    (first / "later.json").write_text("{}")
+    repository.commit({"styles.csv": "upstream's\n"})
+    second = machine.nodes(mended(machine, pack, update=["one"]).id) / "one"
+    assert second != first and (second / "styles.csv").read_text() == "mine\n" and (second / "later.json").read_text() == "{}"
+    assert not machine.plan_fill(pack).changed
+    assert machine.plan_fill(replace(pack, persist=())).changed
+
+
+# --- what it costs ---
+
+
+def test_a_plain_second_run_starts_no_program(machine, origin, monkeypatch):
+    repository = origin("one", {"__init__.py": NODES, "requirements.txt": "shared_part\n"})
+    machine.open()
+    mended(machine, pack_of(repository))
+
+    def refuse(*_arguments, **_options):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert not machine.plan_fill(pack_of(repository)).changed
+
+
+def test_what_was_fetched_once_is_not_fetched_again_for_the_next_release(machine, origin):
+    one, part = origin("one", {"__init__.py": NODES}), origin("part", {"p": ""})
+    nested = origin("nested", {"__init__.py": NODES})
+    nested.git("submodule", "--quiet", "add", part.url, "part")
+    nested.commit({})
+    moving = origin("moving", {"__init__.py": NODES})
+    packs = [pack_of(one), pack_of(nested, recursive=True), pack_of(moving)]
+    machine.open()
+    first = mended(machine, *packs)
+    for repository in (one, part, nested):
+        repository.vanish()
+    moving.commit({"new": ""})
+    second = mended(machine, *packs, update=["moving"])
+    assert second.id != first.id and (machine.nodes(second.id) / "nested/part/p").exists()
+    record = json.loads((machine.workspace.state / "wanted.json").read_text())
+    assert [row["name"] for row in record["packs"]] == ["one", "nested", "moving"]
