@@ -43,13 +43,13 @@ def main() -> None:
     turns: dict[str, dict[str, list[Turn]]] = {name: {scene: [] for scene in SCENES} for name in chosen}
     with tempfile.TemporaryDirectory(dir=options.scratch, prefix="packs-") as scratch:
         (Path(scratch) / "outside").mkdir()
-        with served(Path(scratch) / "outside", options.packs) as world:
+        with served(Path(scratch) / "outside", options.packs, options.delay) as world:
             for _round in range(options.runs):
                 for name, contender in chosen.items():
                     for scene, turn in play(contender, Place(Path(scratch) / name, world)).items():
                         turns[name][scene].append(turn)
                         print(f"{contender.name}, {SCENES[scene]}: {turn.cost.seconds:.2f} s", file=sys.stderr, flush=True)
-    show(chosen, turns, options.packs)
+    show(chosen, turns, options.packs, options.delay)
     if options.json:
         figures = {name: {scene: [asdict(turn) for turn in runs] for scene, runs in scenes.items()} for name, scenes in turns.items()}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packs", type=int, default=many_packs.COUNT)
     parser.add_argument("--runs", type=int, default=3, help="rounds in which everybody has a turn")
+    parser.add_argument("--delay", type=float, default=0.04, metavar="SECONDS", help="a round trip to the git server")
     parser.add_argument("--only", nargs="+", choices=["ours", "loop", "comfy-cli"])
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/emprops-comfyui-benchmarks").expanduser(), metavar="DIR")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="where repositories and installations go, about 1 GB")
@@ -120,10 +121,10 @@ def newest(world: World) -> str:
     return subprocess.run(["git", f"--git-dir={repository}", "show", "main:CHANGES.md"], check=True, capture_output=True, text=True).stdout
 
 
-def show(chosen: Mapping[str, Contender], turns: Mapping[str, Mapping[str, Sequence[Turn]]], count: int) -> None:
+def show(chosen: Mapping[str, Contender], turns: Mapping[str, Mapping[str, Sequence[Turn]]], count: int, delay: float) -> None:
     runs = len(next(iter(turns.values()))["first"])
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
-    print(f"{count} packs from a git server on loopback; median of {runs}; {cores} cores, load {load:.1f}\n")
+    print(f"{count} packs from a git server {delay * 1000:g} ms away; median of {runs}; {cores} cores, load {load:.1f}\n")
     print("| | | seconds | (spread) | times ours | in modules | CPU s | peak MiB | git requests |\n|---|---|--:|--:|--:|--:|--:|--:|--:|")
     for scene, words in SCENES.items():
         costs = {name: [turn.cost for turn in turns[name][scene]] for name in chosen}

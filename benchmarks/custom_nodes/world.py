@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,11 +63,31 @@ class World:
 
 
 @contextmanager
-def served(folder: Path, count: int) -> Iterator[World]:
+def far_away(port: int, seconds: float) -> Iterator[int]:
+    """The port under which another one seems to be so far away."""
+    if not seconds:
+        yield port
+        return
+    command = [sys.executable, str(ROOT / "benchmarks/custom_nodes/delay.py"), "--to", f"127.0.0.1:{port}", "--seconds", str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as relay:
+        try:
+            assert relay.stdout, "the relay has no output"  # noqa: S101
+            yield int(relay.stdout.readline())
+        finally:
+            relay.terminate()
+
+
+@contextmanager
+def served(folder: Path, count: int, seconds: float) -> Iterator[World]:
     repositories = folder / "git"
     repositories.mkdir()
     httpd = Server(("127.0.0.1", 0), partial(Handler, outside=folder, www=folder))
-    base = f"http://127.0.0.1:{httpd.server_address[1]}/git"
+    with far_away(httpd.server_address[1], seconds) as port:
+        yield from _serve(httpd, port, folder, count)
+
+
+def _serve(httpd: Server, port: int, folder: Path, count: int) -> Iterator[World]:
+    repositories, base = folder / "git", f"http://127.0.0.1:{port}/git"
     entries = many_packs.make(repositories, base, count)
     outside.seed(repositories / f"{FORK}.git", ROOT / "tests/support/comfyui")
     thread = threading.Thread(target=httpd.serve_forever)

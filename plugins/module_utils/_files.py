@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 
-def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> bool:
-    """Make a file hold `text` with these permissions; returns whether that is a change. Raises OSError."""
+def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False, owner: tuple[int, int] | None = None) -> bool:
+    """Make a file hold `text` with these permissions, as root for an owner (uid, gid); returns whether that is a change. Raises OSError."""
     try:
         same = path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o777 == mode
     except (FileNotFoundError, UnicodeDecodeError):
@@ -34,14 +34,16 @@ def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> 
         file.write(text)
         file.flush()
         os.fchmod(handle, mode)  # what open() gave it went through the umask
+        if owner and os.geteuid() == 0:
+            os.fchown(handle, *owner)
         os.fsync(handle)
     partial.replace(path)
     return True
 
 
-def put_json(path: Path, data: Any) -> bool:
+def put_json(path: Path, data: Any, *, owner: tuple[int, int] | None = None) -> bool:
     """The same for a value as JSON."""
-    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
+    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n", owner=owner)
 
 
 class LockedError(Exception):

@@ -121,6 +121,7 @@ class FillPlan:
     # Who outranks whom where requirements collide: an install_order comes first, then the name, whatever order they are listed in.
     ranks: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    # Seconds that it took to know each pack's commit; a new pack is fetched then.
     fetched: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -197,9 +198,7 @@ def plan_fill(workspace: Workspace, packs: Sequence[Pack], outside: Outside, cho
     _fork, settled = workspace.settled()
     planner = _Planner(workspace, outside, choices, (*settled, *(found.packs if found else ())))
     enabled = [pack for pack in packs if pack.enabled]
-    started = {pack.name: time.monotonic() for pack in enabled}
     answers, problems = _each(enabled, planner.lock)
-    fetched = {name: round(planner.done.get(name, moment) - moment, 3) for name, moment in started.items()}
     locked = tuple(answers[pack.name] for pack in enabled if pack.name in answers)
     ranked = sorted(packs, key=lambda pack: (pack.install_order is None, pack.install_order or 0, pack.name.casefold()))
     bare = FillPlan(
@@ -212,7 +211,7 @@ def plan_fill(workspace: Workspace, packs: Sequence[Pack], outside: Outside, cho
         disabled=tuple(pack.name for pack in packs if not pack.enabled),
         ranks={pack.name: rank for rank, pack in enumerate(ranked)},
         warnings=tuple(planner.warnings),
-        fetched=fetched,
+        fetched=planner.seconds,
     )
     return bare if problems else replace(bare, sealed=_sealed_with(workspace, bare, choices))
 
@@ -224,16 +223,17 @@ class _Planner:
     choices: Choices
     known: tuple[LockedPack, ...]
     warnings: list[str] = field(default_factory=list)
-    done: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def lock(self, pack: Pack) -> LockedPack:
+        started = time.monotonic()
         refusal, warning = judge_pack(pack.name, pack.url, pack.cnr_id or None, version=pack.version)
         if refusal:
             raise ReleaseError(refusal)
         locked = self._of_registry(pack) if pack.cnr_id else self._of_repository(pack)
         if warning and (pack.name, locked.at) not in {(one.name, one.at) for one in self.known}:
             self.warnings.append(f"{pack.name}: {warning}")
-        self.done[pack.name] = time.monotonic()
+        self.seconds[pack.name] = round(time.monotonic() - started, 3)
         return replace(
             locked,
             recursive=pack.recursive,
@@ -437,7 +437,7 @@ def fill(workspace: Workspace, plan: FillPlan, outside: Outside, choices: Choice
         workspace.settle(packs=_settled(workspace, plan))
         workspace.point("candidate", plan.sealed)
         return
-    path = plan.opened or open_release(workspace, OpenPlan(plan.fork, plan.python, None), outside.git)
+    path = plan.opened or open_release(workspace, OpenPlan(plan.fork, plan.python, None, like=plan.found), outside.git)
     if path is None:
         raise ReleaseError("a release that nothing satisfies was not opened")
     (path / "filled.json").unlink(missing_ok=True)
@@ -530,7 +530,8 @@ class _Filling:
         registry = self.outside.registry
         archive = fetch_archive(pack.cnr_id, pack.version, self.workspace.cache, registry, sha256=pack.sha256 or None)
         unpack_archive(Archive(pack.cnr_id, pack.version, archive.sha256), self.workspace.cache, target)
-        put_json(target / ARCHIVE_MARK, {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": archive.sha256})
+        mark = {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": archive.sha256}
+        put_json(target / ARCHIVE_MARK, mark, owner=(self.workspace.account.uid, self.workspace.account.gid))
 
     # --- Python packages ---
 
@@ -615,16 +616,21 @@ class _Filling:
 
     def _take_over(self, pack: LockedPack) -> bool:
         """The same pack in the same environment need not run its script again: what it made is taken from the release before."""
-        if not self.plan.found or self.plan.before.get(pack.name, pack).wanted != pack or self.plan.before[pack.name].added:
+        before = self.plan.before.get(pack.name)
+        if self.plan.found is None or before is None or before.wanted != pack or before.added:
             return False
         old = self.workspace.releases / self.plan.found.id
         logs, lock = "install_logs", "requirements.lock"
         if not (old / logs / f"{pack.name}.json").is_file() or read_text(old / lock) != read_text(self.path / lock):
             return False
-        _discard(self.folder / pack.name)
         made, partial = old / "ComfyUI/custom_nodes" / pack.name, self.folder / f".{pack.name}.partial"
-        # By hard links: no script can write to a file that is not its own.
-        run(["cp", "--archive", "--link", "--", str(made), str(partial)], account=self.workspace.account)
+        try:
+            # By hard links: no script can write to a file that is not its own.
+            run(["cp", "--archive", "--link", "--", str(made), str(partial)], account=self.workspace.account)
+        except CommandError:
+            shutil.rmtree(partial, ignore_errors=True)
+            return False
+        shutil.rmtree(self.folder / pack.name)
         partial.rename(self.folder / pack.name)
         make_dir(self.path / logs, self.workspace.account)
         for ending in ("json", "log"):

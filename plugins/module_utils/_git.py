@@ -309,7 +309,10 @@ class Mirror:
 
     def _keep(self, name: str) -> str:
         """Give a fetched commit the ref that proves it, and say which one it is."""
-        commit = self._git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+        # Read as the file that it is, where it is one: programs cost more than all else here.
+        commit = name if COMMIT.fullmatch(name) else _line(self.path / name)
+        if not COMMIT.fullmatch(commit):
+            commit = self._git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
         self._git("update-ref", f"refs/wanted/{commit}", commit)
         return commit
 
@@ -358,14 +361,15 @@ class Mirror:
     def _put_files(self, commit: str, place: Path) -> None:
         """A repository of its own, whose objects are those of the mirror by hard links (they never change)."""
         git = (f"--git-dir={place / '.git'}", f"--work-tree={place}")
-        # Submodules lie in folders of their own, which are there already.
-        run(["mkdir", "-p", str(place)], account=self.access.account, timeout=60)
+        if not place.is_dir():  # submodules lie in folders of their own, which are there already
+            run(["mkdir", "-p", str(place)], account=self.access.account, timeout=60)
         run(["cp", "--archive", "--link", "--", str(self.path), str(place / ".git")], account=self.access.account, timeout=300)
-        put_text(place / ".git/config", _config(self.url))
+        account = self.access.account
+        # The account's own, because nobody may make hard links of what is another's.
+        put_text(place / ".git/config", _config(self.url), owner=(account.uid, account.gid) if account else None)
         self.access.git(*git, "checkout", "--quiet", "--force", "--detach", commit, "--")
-        found = self.access.git(*git, "rev-parse", "HEAD").strip()
-        if found != commit:
-            raise GitError(f"{self.url} was asked for {commit} and gave {found}")
+        if head_of(place) != commit:
+            raise GitError(f"{self.url} was asked for {commit} and gave {head_of(place) or 'something else'}")
 
     def _put_submodules(self, place: Path, depth: int) -> None:
         """Each at the commit that the repository names, out of mirrors too, so that a second release needs no network."""
@@ -448,11 +452,15 @@ def _beside(url: str, relative: str) -> str:
 
 def head_of(checkout: Path) -> str:
     """The commit that a checkout of ours is at (its HEAD is detached), or an empty string."""
+    text = _line(checkout / ".git/HEAD")
+    return text if COMMIT.fullmatch(text) else ""
+
+
+def _line(path: Path) -> str:
     try:
-        text = (checkout / ".git/HEAD").read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
-    return text if COMMIT.fullmatch(text) else ""
 
 
 def _refuse_links_out(tree: Path, url: str) -> None:

@@ -201,7 +201,8 @@ def _origin(given: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any
 
 
 def _check_persist(path: str) -> None:
-    parts = path.split("/")
+    # A slash at the end says that it is a folder.
+    parts = path.removesuffix("/").split("/")
     if not all(PERSIST_PART.fullmatch(part) for part in parts) or parts[0].startswith((".git", "__init__.py")):
         raise ValueError(f"persist: {path!r} is no file or folder below the pack's own")
 

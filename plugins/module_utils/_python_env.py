@@ -126,19 +126,39 @@ class PythonEnv:
     def lock(self) -> Path:
         return self.release / "requirements.lock"
 
-    def create(self) -> str:
-        """Make the empty environment and return its Python version. Raises PythonEnvError."""
-        uv = ensure_uv(self.cache / "tools", self.options.uv_version, self.account, self.index_environment)
+    def create(self, like: Path | None = None, version_of_like: str = "") -> str:
+        """Make the environment and return its Python version: empty, or as that of another release (`like`). Raises PythonEnvError."""
+        uv = self.uv()
         version = interpreter_version(self.options.interpreter)
         if not self.python.exists():
             shutil.rmtree(self.venv, ignore_errors=True)
-            self.run_uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
+            if like is None or version_of_like != version or not self._copy(like / "venv"):
+                shutil.rmtree(self.venv, ignore_errors=True)
+                self.run_uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
         return version
 
+    def _copy(self, old: Path) -> bool:
+        """By hard links, bytecode included, so that only what differs must be installed and compiled. False where that cannot be done.
+
+        Nothing writes into these files: installers and Python itself put new ones in their place.
+        """
+        try:
+            run(["cp", "--archive", "--link", "--", str(old), str(self.venv)], account=self.account, timeout=self.timeout)
+            programs = [path for path in (self.venv / "bin").iterdir() if path.is_file() and not path.is_symlink()]
+            # They name their environment by its path. sed replaces a file, it does not write into it.
+            run(["sed", "--in-place", f"s|{old}|{self.venv}|g", "--", *map(str, programs)], account=self.account, timeout=60)
+            found = run([str(self.python), "-c", "import sys; print(sys.prefix)"], account=self.account, timeout=60).strip()
+        except (CommandError, OSError):
+            return False
+        return found == str(self.venv)
+
     def install(self) -> None:
-        """Make the environment equal to requirements.lock. Raises PythonEnvError, and BuildError where one package is to blame."""
+        """Make the environment equal to requirements.lock. Raises PythonEnvError, and BuildError where one package is to blame.
+
+        Bytecode is compiled when the release is sealed, of all code at once.
+        """
         uv = self.uv()
-        arguments = ["pip", "sync", "--quiet", "--compile-bytecode", "--python", str(self.python)]
+        arguments = ["pip", "sync", "--quiet", "--python", str(self.python)]
         try:
             self.run_uv(uv, *arguments, *self._index_arguments(self.allowed_indexes()), str(self.lock), cwd=self.folder)
         except PythonEnvError as error:

@@ -279,6 +279,8 @@ class OpenPlan:
     found: Lock | None
     keep: Path | None = None
     stale: bool = False
+    # Where the environment may be taken from.
+    like: Lock | None = None
 
     @property
     def changed(self) -> bool:
@@ -325,7 +327,7 @@ def plan_open(
     fork = Fork(repository, version, commit)
     if opened and _is_built_of(opened[1], fork, python):
         return OpenPlan(fork, python, found, keep=opened[0])
-    return OpenPlan(fork, python, found, stale=bool(workspace.unsealed()))
+    return OpenPlan(fork, python, found, stale=bool(workspace.unsealed()), like=found)
 
 
 def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Path | None:
@@ -343,7 +345,10 @@ def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Pat
     Mirror.of(workspace.cache, plan.fork.repository, access).checkout(plan.fork.commit, path / "ComfyUI")
     if not (path / "ComfyUI/main.py").is_file():
         raise ReleaseError(f"{plan.fork.repository} at {plan.fork.commit} has no main.py, so it is no ComfyUI")
-    version = PythonEnv(path, workspace.cache, plan.python, workspace.account).create()
+    # An environment of the same making need not be installed and compiled once more.
+    like = plan.like if plan.like and plan.like.python.base == plan.python.base else None
+    env = PythonEnv(path, workspace.cache, plan.python, workspace.account)
+    version = env.create(workspace.releases / like.id, like.python_version) if like else env.create()
     workspace.settle(fork=plan.fork)
     put_json(path / "opened.json", Lock(path.name, _now(), plan.fork, plan.python, version).as_dict())
     return path
@@ -398,7 +403,7 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
     flags = read_flags(path, workspace.account)
     python = str(path / "venv/bin/python")
     with suppress(CommandError):  # some packs carry files that are no Python of this version
-        run([python, "-m", "compileall", "-q", "-j", "0", str(code)], account=workspace.account, timeout=900)
+        run([python, "-m", "compileall", "-q", "-j", "0", str(code), *_site_packages(path)], account=workspace.account, timeout=1800)
     locked = tuple(replace(pack, node_types=tuple(declared_node_types(code / "custom_nodes" / pack.name))) for pack in filled.packs)
     final = replace(
         filled,
@@ -413,6 +418,10 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
     put_json(path / "release.json", final.as_dict())
     workspace.point("candidate", path.name)
     return path.name, True
+
+
+def _site_packages(release: Path) -> list[str]:
+    return [str(folder) for folder in (release / "venv/lib").glob("python3*/site-packages")]
 
 
 def read_flags(release: Path, account: Account) -> list[str]:

@@ -362,7 +362,7 @@ def main():
 
     skipped = [f"{row.name} is left out, until its requirements can be met: {row.error}" for row in report.packs if row.state == "skipped"]
     moved = [f"{old} has moved to {new}; write that address" for old, new in access.moved.items()]
-    for warning in (*warnings, *moved, *report.warnings, *skipped, *words_for_unlisted(unlisted, options["unlisted"])):
+    for warning in (*warnings, *moved, *report.warnings, *skipped, *words_for_unlisted(unlisted, {pack.name for pack in packs})):
         module.warn(warning)
     if unset:
         module.warn(f"no value in custom_nodes_secrets, so empty for the packs: {', '.join(unset)}")
@@ -377,9 +377,9 @@ def main():
     )
 
 
-def words_for_unlisted(unlisted, choice):
+def words_for_unlisted(unlisted, listed):
     for name, entry in unlisted.items():
-        if entry and choice == "adopt":
+        if name in listed:
             yield f"{name} was put into the release by hand; it is listed from now on as {entry}"
         elif entry:
             yield f"{name} was put into the release by hand and is in no manifest, so the next release is without it; its entry: {entry}"

@@ -24,7 +24,7 @@ PACKS = ("--tags", "custom_nodes")
 
 def bring(*arguments, **variables):
     """Run the tiers that packs are about."""
-    return play(*GIVEN, *(arguments or CODE), **variables)
+    return play("site.yml", *GIVEN, *(arguments or CODE), **variables)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from dataclasses import replace
+from http.server import ThreadingHTTPServer
 
 import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import run
@@ -18,6 +20,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive impo
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import ReleaseError, seal
 from ansible_collections.emprops.comfyui.plugins.module_utils._resolution import Policy
 from support.comfy_registry import Registry
+from support.outside import server
 from unit.conftest import write_sdist
 from unit.fixtures.release_machine import NODES, head, pack_of
 
@@ -309,8 +312,8 @@ def test_the_same_script_in_the_same_environment_does_not_run_again(machine, ori
     one, two = origin("one", {"__init__.py": NODES, "install.py": script}), origin("two", {"__init__.py": NODES})
     machine.open()
     first = mended(machine, pack_of(one), pack_of(two))
-    two.commit({"new": ""})
-    second = mended(machine, pack_of(one), pack_of(two), update=["two"])
+    two.commit({"install.py": "", "new": ""})
+    second = mended(machine, pack_of(one), pack_of(two), pack_of(origin("three", {"install.py": ""})), update=["two"])
     made = [(machine.nodes(lock.id) / "one/made").read_text() for lock in (first, second)]
     assert second.id != first.id and made[0] == made[1]
     one.commit({"new": ""})
@@ -393,3 +396,40 @@ def test_what_was_fetched_once_is_not_fetched_again_for_the_next_release(machine
     assert second.id != first.id and (machine.nodes(second.id) / "nested/part/p").exists()
     record = json.loads((machine.workspace.state / "wanted.json").read_text())
     assert [row["name"] for row in record["packs"]] == ["one", "nested", "moving"]
+
+
+def test_a_network_that_is_gone_after_the_first_half_loses_nothing_and_the_next_run_goes_on(machine, origin, tmp_path):
+    class Fragile(server.Handler):
+        left = 10**6
+
+        def do_GET(self):
+            Fragile.left -= 1
+            if Fragile.left < 0:
+                self.close_connection = True
+                self.connection.shutdown(2)
+            else:
+                super().do_GET()
+
+        def log_message(self, *_arguments):
+            pass
+
+    (tmp_path / "git").mkdir()
+    repositories = [origin(f"pack{number}", {"__init__.py": NODES}) for number in range(6)]
+    for repository in repositories:
+        bare = tmp_path / f"git/{repository.path.name}.git"
+        subprocess.run(["git", "clone", "--quiet", "--bare", str(repository.path), str(bare)], check=True)
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, **k: Fragile(*a, outside=tmp_path, www=tmp_path, **k))
+    threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True).start()
+    base = f"http://127.0.0.1:{httpd.server_port}/git"
+    packs = [Pack(repository.path.name, f"{base}/{repository.path.name}.git", commit=head(repository)) for repository in repositories]
+    machine.open()
+    machine.outside = Outside(replace(machine.access, protocols=("http", "file")))
+    Fragile.left = 3
+    _plan, report = machine.try_fill(*packs)
+    there = [name for name, state in states(report).items() if state == "installed"]
+    assert len(there) == 3 and len(report.problems) == 3
+    assert all(f"{name}: cannot fetch " in "\n".join(report.problems) for name, state in states(report).items() if state == "failed")
+    Fragile.left = 3
+    assert len(mended(machine, *packs).packs) == 6
+    assert Fragile.left == 0
+    httpd.shutdown()

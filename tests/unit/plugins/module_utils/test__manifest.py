@@ -64,6 +64,13 @@ def problems_of(*entries):
         pytest.param(entry(requirements=False), Pack("a_pack", URL, requirements=False), id="no requirements"),
         pytest.param(entry(env={"HF_TOKEN": "${HF_TOKEN}"}), Pack("a_pack", URL, env={"HF_TOKEN": "${HF_TOKEN}"}), id="env"),
         pytest.param(entry(install_order=0), Pack("a_pack", URL, install_order=0), id="install order"),
+        pytest.param({"name": "a_pack", "cnr_id": "a-pack"}, Pack("a_pack", cnr_id="a-pack"), id="of the registry"),
+        pytest.param({"name": "a_pack", "cnr_id": "a@1.0+x"}, Pack("a_pack", cnr_id="a", version="1.0+x"), id="a version of the registry"),
+        pytest.param(entry(enabled=False), Pack("a_pack", URL, enabled=False), id="disabled"),
+        pytest.param(entry(skip_install_script=True), Pack("a_pack", URL, skip_install_script=True), id="no install.py"),
+        pytest.param(entry(install_script_network=True), Pack("a_pack", URL, install_script_network=True), id="install.py, network"),
+        pytest.param(entry(build_requirements=["torch", "x"]), Pack("a_pack", URL, build_requirements=("torch", "x")), id="to build"),
+        pytest.param(entry(persist=["a.csv", "b/c/"]), Pack("a_pack", URL, persist=("a.csv", "b/c/")), id="what outlives a release"),
         pytest.param(entry(branch=None, commit=None, env=None, install_order=None, recursive=None), Pack("a_pack", URL), id="nulls"),
     ],
 )
@@ -332,3 +339,37 @@ def test_the_file_is_sorted_and_holds_what_a_reader_of_quotes_gets_back(tmp_path
 
 def test_no_variables_are_a_file_with_its_first_line():
     assert render_env({}) == "# Written by emprops.comfyui.custom_nodes.\n"
+
+
+@pytest.mark.parametrize(
+    "given, problem",
+    [
+        pytest.param(entry(persist=["/etc/passwd"]), "'/etc/passwd' is no file or folder below the pack's own", id="absolute"),
+        pytest.param(entry(persist=["../x"]), "'../x' is no file or folder", id="above"),
+        pytest.param(entry(persist=["a/../../x"]), "is no file or folder", id="above in the middle"),
+        pytest.param(entry(persist=[".git/config"]), "is no file or folder", id="git's"),
+        pytest.param(entry(persist=["/"]), "is no file or folder", id="all"),
+        pytest.param(entry(persist=[""]), "persist must be a list of names", id="empty"),
+        pytest.param(entry(persist="a"), "persist must be a list of names", id="no list"),
+        pytest.param(entry(build_requirements=[1]), "build_requirements must be a list of names", id="numbers"),
+        pytest.param(entry(enabled="yes"), "enabled must be true or false", id="no switch"),
+        pytest.param(entry(cnr_id="a"), "it has a cnr_id, so url mean nothing", id="both"),
+        pytest.param({"name": "a", "cnr_id": "a", "commit": COMMIT}, "it has a cnr_id, so commit mean nothing", id="a commit too"),
+        pytest.param({"name": "a", "cnr_id": "../a@1"}, "is not an id or id@version of the Comfy registry", id="hostile id"),
+        pytest.param({"name": "a", "cnr_id": "a@../1"}, "is not an id or id@version", id="hostile version"),
+        pytest.param({"name": "a", "cnr_id": 5}, "is not an id or id@version", id="a number for an id"),
+    ],
+)
+def test_what_an_entry_must_not_say_beside_its_address(given, problem):
+    assert problem in problems_of(given)
+
+
+def test_the_environment_of_a_disabled_pack_is_nobodys():
+    one, two = packs_of(entry(env={"A": "1"}, enabled=False), {**entry(name="b", url=f"{URL}2"), "env": {"A": "2"}})
+    assert resolve_env([one, two], {}) == ({"A": "2"}, [])
+
+
+def test_a_pack_of_the_registry_that_is_listed_is_not_needed_once_more():
+    listed = packs_of({"name": "mine", "cnr_id": "A-Pack"})
+    assert add_needed(listed, [{"name": "other", "cnr_id": "a-pack@1.0"}], PROTOCOLS) == listed
+    assert len(add_needed(listed, [entry()], PROTOCOLS)) == 2

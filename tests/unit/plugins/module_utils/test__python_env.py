@@ -122,3 +122,46 @@ def test_an_index_with_a_password_is_refused_because_the_lock_would_show_it(name
     with pytest.raises(PythonEnvError, match=f"{name} holds a user name or password") as caught:
         check_indexes(PythonOptions.of({"uv_version": "1", name: "https://me:hunter2@packages.example.com/simple"}))
     assert "hunter2" not in str(caught.value)
+
+
+# --- an environment out of another ---
+
+
+def test_an_environment_like_another_has_its_packages_and_bytecode_and_names_itself(workspace, env, account, python):
+    (env.release / "requirements").mkdir(exist_ok=True)
+    env.lock.write_text("shared-part==1.0\n")
+    env.install()
+    site = next((env.venv / "lib").glob("python3*/site-packages"))
+    run([str(env.python), "-m", "compileall", "-q", str(site)])
+    program = env.venv / "bin/program"
+    program.write_text(f"#!{env.python}\nimport shared_part, sys\nprint(shared_part.version, sys.prefix)\n")
+    program.chmod(0o755)
+    before = {path: (path.stat().st_ino, path.read_bytes()) for path in site.rglob("*") if path.is_file()}
+
+    other = replace(env, release=workspace.releases / "other")
+    other.release.mkdir()
+    version = other.create(env.release, env.create())
+    assert version.startswith("3.")
+    assert run([str(other.venv / "bin/program")]).split() == ["1.0", str(other.venv)]
+    assert run([str(program)]).split() == ["1.0", str(env.venv)]
+    copied = next((other.venv / "lib").glob("python3*/site-packages"))
+    assert {path.relative_to(copied) for path in copied.rglob("*.pyc")} == {path.relative_to(site) for path in site.rglob("*.pyc")} != set()
+
+    (other.release / "requirements").mkdir()
+    other.lock.write_text("shared-part==2.0\n")
+    other.install()
+    run([str(other.python), "-m", "compileall", "-q", str(copied)])
+    assert run([str(other.python), "-c", "import shared_part; print(shared_part.version)"]) == "2.0\n"
+    assert run([str(env.python), "-c", "import shared_part; print(shared_part.version)"]) == "1.0\n"
+    assert {path: (path.stat().st_ino, path.read_bytes()) for path in site.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("spoil", ["absent", "another version", "broken"])
+def test_where_another_cannot_be_taken_an_empty_one_is_made(workspace, env, spoil):
+    version = env.create()
+    if spoil == "broken":
+        (env.venv / "bin/python").unlink()
+    other = replace(env, release=workspace.releases / "other")
+    other.release.mkdir()
+    other.create(env.release if spoil != "absent" else workspace.releases / "nowhere", "3.0.0" if spoil == "another version" else version)
+    assert run([str(other.python), "-c", "import sys; print(sys.prefix)"]).strip() == str(other.venv)
