@@ -34,6 +34,7 @@ class Turn:
     cost: Cost
     requests: int  # that the git server answered
     modules: float | None = None  # seconds in Ansible's modules; the rest is ansible-playbook's own
+    after: float | None = None  # seconds of what comes after, which is in none of the other figures
 
 
 def main() -> None:
@@ -81,7 +82,9 @@ def play(contender: Contender, place: Place) -> dict[str, Turn]:
         place.accounts.unlink(missing_ok=True)
         asked = place.world.asked()
         cost = measure.run(getattr(contender, scene)(place), place.environment(), log)
-        turns[scene] = account(place, cost, place.world.asked() - asked)
+        turn = account(place, cost, place.world.asked() - asked)
+        after = contender.after(place)
+        turns[scene] = replace(turn, after=measure.run(after, place.environment(), log).seconds) if after else turn
         if problem := wrong(contender, place, moved=scene == "moved"):
             sys.exit(f"{contender.name}, {SCENES[scene]}: {problem}\n{log.read_text()[-3000:]}")
     shutil.rmtree(place.root)
@@ -125,7 +128,8 @@ def show(chosen: Mapping[str, Contender], turns: Mapping[str, Mapping[str, Seque
     runs = len(next(iter(turns.values()))["first"])
     cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     print(f"{count} packs from a git server {delay * 1000:g} ms away; median of {runs}; {cores} cores, load {load:.1f}\n")
-    print("| | | seconds | (spread) | times ours | in modules | CPU s | peak MiB | git requests |\n|---|---|--:|--:|--:|--:|--:|--:|--:|")
+    print("| | | seconds | (spread) | times ours | in modules | then sealed | CPU s | peak MiB | git requests |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for scene, words in SCENES.items():
         costs = {name: [turn.cost for turn in turns[name][scene]] for name in chosen}
         ours = measure.median(costs["ours"]).seconds if "ours" in costs else 0.0
@@ -139,7 +143,9 @@ def show(chosen: Mapping[str, Contender], turns: Mapping[str, Mapping[str, Seque
                 measure.spread(costs[name]),
                 f"{cost.seconds / ours:.1f}" if ours else "",
             ]
-            cells += [f"{statistics.median(modules):.2f}" if modules else "", f"{cost.cpu:.1f}", f"{cost.peak_mib:.0f}"]
+            after = [turn.after for turn in turns[name][scene] if turn.after is not None]
+            cells += [f"{statistics.median(each):.2f}" if each else "" for each in (modules, after)]
+            cells += [f"{cost.cpu:.1f}", f"{cost.peak_mib:.0f}"]
             print(f"| {' | '.join([*cells, ', '.join(map(str, requests))])} |")
     if "ours" in turns and any(turn.requests for turn in turns["ours"]["again"]):
         print("\nours asked the git server although nothing changed   NOT REACHED")

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Who is compared, and what each does to bring ComfyUI, packs and Python packages: from nothing, again, after one pack moved."""
+"""Who is compared, and what each does to bring packs and Python packages to a ComfyUI: from nothing, again, after one pack moved."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ KNOWN = "https://github.com/comfyanonymous/ComfyUI.git"
 
 @dataclass(frozen=True)
 class Contender:
+    """What is not measured: `before`, which brings a ComfyUI, an empty environment and the installer. `after` is measured apart."""
+
     name: str
+    before: Callable[[Place], list[Command]]
     first: Callable[[Place], list[Command]]
     again: Callable[[Place], list[Command]]
     moved: Callable[[Place], list[Command]]
     comfyui: Callable[[Place], Path]
     python: Callable[[Place], Path]
-    before: Callable[[Place], list[Command]] = lambda _place: []  # not measured
+    after: Callable[[Place], list[Command]] = lambda _place: []
 
 
 def install_comfy_cli(cache: Path) -> Path:
@@ -49,29 +52,32 @@ def contenders(cache: Path) -> dict[str, Contender]:
     comfy = install_comfy_cli(cache)
     return {
         "ours": Contender(
-            "ours: release, custom_nodes",
-            lambda place: [ansible(place, ours(place))],
-            lambda place: [ansible(place, ours(place))],
-            lambda place: [ansible(place, ours(place, update=[place.world.moving]))],
+            "ours: custom_nodes",
+            lambda place: [ansible(place, [opened(place)])],
+            lambda place: [ansible(place, [packs(place)])],
+            lambda place: [ansible(place, [packs(place)])],
+            lambda place: [ansible(place, [packs(place, update=[place.world.moving])])],
             lambda place: place.root / "workspace/candidate/ComfyUI",
             lambda place: place.root / "workspace/candidate/venv/bin/python",
+            after=lambda place: [ansible(place, [sealed(place)])],
         ),
         "loop": Contender(
             "ansible.builtin.git and pip in loops",
-            lambda place: [ansible(place, loop(place))],
-            lambda place: [ansible(place, loop(place))],
-            lambda place: [ansible(place, loop(place))],
+            lambda place: [ansible(place, loop(place)[:2])],
+            lambda place: [ansible(place, loop(place)[2:])],
+            lambda place: [ansible(place, loop(place)[2:])],
+            lambda place: [ansible(place, loop(place)[2:])],
             lambda place: place.root / "ComfyUI",
             lambda place: place.root / "venv/bin/python",
         ),
         "comfy-cli": Contender(
             f"git clone, {COMFY_CLI.replace('==', ' ')} dependency",
+            lambda place: [Command([str(comfy), "--skip-prompt", "tracking", "disable"]), *comfy_install(place)],
             lambda place: [*comfy_clones(place), resolve(place, comfy)],
             lambda place: [resolve(place, comfy)],
             lambda place: [_git("-C", place.root / "ComfyUI/custom_nodes" / place.world.moving, "pull"), resolve(place, comfy)],
             lambda place: place.root / "ComfyUI",
             lambda place: place.root / "ComfyUI/.venv/bin/python",
-            before=lambda _place: [Command([str(comfy), "--skip-prompt", "tracking", "disable"])],
         ),
     }
 
@@ -79,19 +85,25 @@ def contenders(cache: Path) -> dict[str, Contender]:
 # --- ours --------------------------------------------------------------------------------------------------------
 
 
-def ours(place: Place, update: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The tasks of the roles comfyui_fork and custom_nodes that touch the machine."""
+def opened(place: Place) -> dict[str, Any]:
+    """As the role comfyui_fork does it."""
     defaults = (ROOT / "roles/comfyui_fork/defaults/main.yml").read_text()
     uv_version = re.search(r"(?m)^comfyui_fork_uv_version: (\S+)$", defaults)
     assert uv_version, "roles/comfyui_fork names no version of uv"  # noqa: S101
-    common = {"root": str(place.root / "workspace"), "git": {"protocols": ["http"]}}
-    opened = {"state": "opened", "repository": place.world.fork, "version": "main", "python": {"uv_version": uv_version[1]}}
-    packs = {"packs": list(place.world.entries), "update": list(update), "env_file": str(place.root / "workspace/custom_nodes.env")}
-    return [
-        {"emprops.comfyui.release": {**common, **opened}},
-        {"emprops.comfyui.custom_nodes": {**common, **packs}},
-        {"emprops.comfyui.release": {"root": common["root"], "state": "sealed"}},
-    ]
+    python = {"uv_version": uv_version[1]}
+    wanted = {"state": "opened", "repository": place.world.fork, "version": "main", "python": python, "git": {"protocols": ["http"]}}
+    return {"emprops.comfyui.release": {"root": str(place.root / "workspace"), **wanted}}
+
+
+def packs(place: Place, update: Sequence[str] = ()) -> dict[str, Any]:
+    """As the role custom_nodes does it."""
+    root = place.root / "workspace"
+    wanted = {"packs": list(place.world.entries), "update": list(update), "env_file": str(root / "custom_nodes.env")}
+    return {"emprops.comfyui.custom_nodes": {"root": str(root), "git": {"protocols": ["http"]}, **wanted}}
+
+
+def sealed(place: Place) -> dict[str, Any]:
+    return {"emprops.comfyui.release": {"root": str(place.root / "workspace"), "state": "sealed"}}
 
 
 # --- a loop over Ansible's own modules ---------------------------------------------------------------------------
@@ -102,6 +114,7 @@ def loop(place: Place) -> list[dict[str, Any]]:
     packs = f"{target}/custom_nodes"
     return [
         {"ansible.builtin.git": {"repo": place.world.fork, "dest": target}},
+        {"ansible.builtin.pip": {"name": "pip", **venv}},
         {
             "ansible.builtin.git": {"repo": "{{ item.url }}", "dest": packs + "/{{ item.name }}"},
             "loop": list(place.world.entries),
@@ -132,17 +145,21 @@ def ansible(place: Place, tasks: Sequence[Mapping[str, Any]]) -> Command:
 # --- comfy-cli ---------------------------------------------------------------------------------------------------
 
 
-def comfy_clones(place: Place) -> list[Command]:
-    """What `comfy install` and `comfy node install`, both with --fast-deps, do before packages are resolved; no ComfyUI-Manager."""
+def comfy_install(place: Place) -> list[Command]:
+    """What `comfy install --fast-deps` does before packages are resolved; no ComfyUI-Manager."""
     target = place.root / "ComfyUI"
-    python = str(target / ".venv/bin/python")
     return [
         _git("clone", place.world.fork, target),
         _git("-C", target, "remote", "set-url", "origin", KNOWN),
         Command(["python3", "-m", "venv", str(target / ".venv")]),
-        Command([python, "-m", "pip", "install", "--upgrade", "pip", "uv"]),
-        *(_git("clone", "--recursive", entry["url"], target / "custom_nodes" / entry["name"]) for entry in place.world.entries),
+        Command([str(target / ".venv/bin/python"), "-m", "pip", "install", "--upgrade", "pip", "uv"]),
     ]
+
+
+def comfy_clones(place: Place) -> list[Command]:
+    """What `comfy node install --fast-deps` does before packages are resolved."""
+    folder = place.root / "ComfyUI/custom_nodes"
+    return [_git("clone", "--recursive", entry["url"], folder / entry["name"]) for entry in place.world.entries]
 
 
 def resolve(place: Place, comfy: Path) -> Command:

@@ -249,12 +249,17 @@ def ensure_uv(tools: Path, version: str, account: Account, index_environment: di
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         if os.geteuid() == 0:
             give(Path(scratch), account.uid, account.gid)
+        wanted, place = ["install", "--quiet", "--no-deps", f"uv=={version}"], f"{scratch}/venv"
         try:
-            run(["python3", "-m", "venv", f"{scratch}/venv"], account=account, timeout=120)
-            run([f"{scratch}/venv/bin/pip", "install", "--quiet", f"uv=={version}"], account=account, env=environment, timeout=600)
-            Path(scratch, "venv/bin/uv").rename(target)
-        except CommandError as error:
-            raise PythonEnvError(f"cannot install uv {version} from the package index: {error}") from error
+            # The machine's own pip, where it has one, takes a third of the time.
+            run(["python3", "-m", "pip", *wanted, "--target", place], account=account, env=environment, timeout=600)
+        except CommandError:
+            try:
+                run(["python3", "-m", "venv", "--clear", place], account=account, timeout=120)
+                run([f"{place}/bin/pip", *wanted], account=account, env=environment, timeout=600)
+            except CommandError as error:
+                raise PythonEnvError(f"cannot install uv {version} from the package index: {error}") from error
+        Path(place, "bin/uv").rename(target)
     return target
 
 
