@@ -8,12 +8,13 @@ Private to this collection: it may change in any release.
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import pwd
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,9 @@ def run(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 600,
+    said: str | None = None,
 ) -> str:
-    """Run a program to its end and return its standard output.
+    """Run a program to its end and return its standard output; `said` is what it reads.
 
     The environment is what the machine says (`machine_environment`) plus `env`; the caller's own is
     not inherited, so that a run over SSH and a run by hand do the same. On a time-out the whole process
@@ -87,7 +89,7 @@ def run(
             # Where a login happens to begin may be closed to the account, and may hold configuration of somebody else's.
             cwd=cwd or "/",
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if said is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -99,7 +101,7 @@ def run(
     except OSError as error:
         raise CommandError(f"cannot run {shown}: {error.strerror or error}") from error
     try:
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(None if said is None else said.encode(), timeout=timeout)
     except subprocess.TimeoutExpired:
         _end_group(process)
         raise CommandError(f"{shown} did not end within {timeout:g} s") from None
@@ -111,6 +113,36 @@ def run(
         how = f"exit {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
         raise CommandError(f"{shown} failed ({how}): {_tail(stderr or stdout)}", output=stderr + stdout)
     return stdout
+
+
+# Whole or as they were, whatever lies there under these names.
+_PUT = """
+import json, os, sys
+for path, text in json.load(sys.stdin).items():
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    partial = os.path.join(folder, "." + name + ".partial")
+    if os.path.lexists(partial):
+        os.unlink(partial)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+"""
+
+
+def put_texts(files: Mapping[Path, str], account: Account | None) -> None:
+    """Write files into folders of an account's, as that account: what it put there may lead root anywhere. Raises CommandError."""
+    if files:
+        run(["python3", "-I", "-S", "-c", _PUT], account=account, said=json.dumps({str(path): text for path, text in files.items()}))
+
+
+def remove_all(paths: Iterable[Path], account: Account | None) -> None:
+    """Remove whatever lies there, in folders of an account's and as that account. Raises CommandError."""
+    there = [str(path) for path in paths if os.path.lexists(path)]
+    if there:
+        run(["rm", "-rf", "--", *there], account=account)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

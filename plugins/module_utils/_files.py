@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 
-def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False, owner: tuple[int, int] | None = None) -> bool:
-    """Make a file hold `text` with these permissions, as root for an owner (uid, gid); returns whether that is a change. Raises OSError."""
+def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False) -> bool:
+    """Make a file hold `text` with these permissions; returns whether that is a change. Raises OSError."""
     try:
         same = path.read_text(encoding="utf-8") == text and path.stat().st_mode & 0o777 == mode
     except (FileNotFoundError, UnicodeDecodeError):
@@ -34,16 +35,19 @@ def put_text(path: Path, text: str, *, mode: int = 0o644, dry: bool = False, own
         file.write(text)
         file.flush()
         os.fchmod(handle, mode)  # what open() gave it went through the umask
-        if owner and os.geteuid() == 0:
-            os.fchown(handle, *owner)
         os.fsync(handle)
     partial.replace(path)
     return True
 
 
-def put_json(path: Path, data: Any, *, owner: tuple[int, int] | None = None) -> bool:
+def put_json(path: Path, data: Any) -> bool:
     """The same for a value as JSON."""
-    return put_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n", owner=owner)
+    return put_text(path, as_json(data))
+
+
+def as_json(data: Any) -> str:
+    """A value as the text of a file that people read too."""
+    return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
 class LockedError(Exception):
@@ -78,6 +82,20 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
+
+
+def read_own(path: Path, uid: int) -> str:
+    """What a regular file of this account holds, read as root without being led elsewhere; nothing where there is none such.
+
+    A link there could lead to what that account may not read, and a pipe would hang.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
+        state = os.fstat(handle)
+        return file.read() if stat.S_ISREG(state.st_mode) and state.st_uid == uid else ""
 
 
 def give(folder: Path, uid: int, gid: int) -> None:

@@ -16,17 +16,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import give, put_json, read_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, put_texts, remove_all, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import as_json, give, put_json, read_own, read_text
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     GitAccess,
     GitError,
@@ -131,6 +129,11 @@ class FillPlan:
     @property
     def changed(self) -> bool:
         return self.sealed is None or self.found is None or self.sealed != self.found.id or self.opened is not None
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """The packs by rank, the first before all."""
+        return tuple(sorted((pack.name for pack in self.packs), key=lambda name: self.ranks[name]))
 
     @property
     def before(self) -> dict[str, LockedPack]:
@@ -272,9 +275,9 @@ class _Planner:
             return replace(bare, version=known.version, sha256=known.sha256)
         version, _url, warnings = resolve_archive(pack.cnr_id, pack.version, self.outside.registry)
         self.warnings += [f"{pack.name}: {warning}" for warning in warnings]
-        if self.choices.dry:
-            return replace(bare, version=version)
         before = known.sha256 if known and known.version == version else None
+        if self.choices.dry:
+            return replace(bare, version=version, sha256=before or "")
         archive = fetch_archive(pack.cnr_id, version, self.workspace.cache, self.outside.registry, sha256=before)
         return replace(bare, version=version, sha256=archive.sha256)
 
@@ -302,7 +305,9 @@ def _sealed_with(workspace: Workspace, plan: FillPlan, choices: Choices) -> str 
         if lock is None or lock.digest != plan.digest or not set(lock.preferred) <= preferred:
             return False
         skipped = {one.pack.name for one in lock.skipped}
-        if skipped and (choices.policy.on_conflict != "skip_pack" or skipped & set(choices.update)):
+        if skipped and (choices.policy.on_conflict != "skip_pack" or (skipped | {"all"}) & set(choices.update)):
+            return False
+        if skipped and lock.ranked != plan.ranked:  # another one would be skipped
             return False
         folder = workspace.releases / lock.id / "ComfyUI/custom_nodes"
         return all((folder / pack.name).is_dir() for pack in lock.packs)
@@ -333,7 +338,8 @@ def unchanged_packs(workspace: Workspace, plan: FillPlan) -> FillReport:
     before = plan.before
     report = FillReport(warnings=list(plan.warnings))
     imports = _import_seconds(workspace)
-    skipped = {one.pack.name: one.reason for one in plan.found.skipped} if plan.found and plan.sealed == plan.found.id else {}
+    lock = workspace.lock_of(plan.sealed)
+    skipped = {one.pack.name: one.reason for one in lock.skipped} if lock else {}
     for pack in plan.packs:
         old = before.get(pack.name)
         same = old is not None and old.wanted == replace(pack, version_asked=old.version_asked)
@@ -391,11 +397,13 @@ def _as_pack(folder: Path, git: GitAccess) -> Pack | None:
         return None
     try:
         url = git.git("config", "--file", str(folder / ".git/config"), "--get", "remote.origin.url").strip()
-        head = read_text(folder / ".git/HEAD").strip()
+        owner = folder.stat().st_uid
+        head = read_own(folder / ".git/HEAD", owner).strip()
         ref = head.removeprefix("ref: ")
         if ref != head and re.fullmatch(r"refs/heads/[A-Za-z0-9._/-]+", ref) and ".." not in ref:
-            packed = dict(line.split(" ")[::-1] for line in read_text(folder / ".git/packed-refs").splitlines() if line.count(" ") == 1)
-            head = read_text(folder / ".git" / ref).strip() or packed.get(ref, "")
+            packed = read_own(folder / ".git/packed-refs", owner).splitlines()
+            refs = dict(line.split(" ")[::-1] for line in packed if line.count(" ") == 1)
+            head = read_own(folder / ".git" / ref, owner).strip() or refs.get(ref, "")
         packs, _warnings = parse_packs([{"name": folder.name, "url": url, "commit": head}], "custom_nodes", git.protocols)
         check_host(packs[0].url, git.hosts)
     except (CommandError, GitError, ManifestError, OSError):
@@ -440,7 +448,7 @@ def fill(workspace: Workspace, plan: FillPlan, outside: Outside, choices: Choice
     path = plan.opened or open_release(workspace, OpenPlan(plan.fork, plan.python, None, like=plan.found), outside.git)
     if path is None:
         raise ReleaseError("a release that nothing satisfies was not opened")
-    (path / "filled.json").unlink(missing_ok=True)
+    remove_all([path / "filled.json"], workspace.account)
     filling = _Filling(workspace, path, plan, outside, choices, report)
     filling.timed("fetch", filling.put_packs)
     workspace.settle(packs=_settled(workspace, plan))
@@ -500,14 +508,13 @@ class _Filling:
             self.gone.add(name)
             row = self.report.row(name)
             row.state, row.error, row.changed = "skipped", reason, name in self.plan.before
-            if (self.folder / name).exists():
-                _discard(self.folder / name)
+            _discard(self.folder / name, self.workspace.account)
 
     # --- files ---
 
     def put_packs(self) -> None:
         _make_git_cache(self.workspace.cache, self.workspace.account)
-        _remove_unlisted(self.folder, self.plan.packs)
+        _remove_unlisted(self.folder, self.plan.packs, self.workspace.account)
         _done, problems = _each(self.plan.packs, self._put_pack)
         self.fail(problems)
 
@@ -516,9 +523,8 @@ class _Filling:
         target = self.folder / pack.name
         if target.exists() and not _is_ours(target):
             raise GitError(f"{target.name} is part of ComfyUI itself; give the pack another name")
-        if not _is_at(target, pack):
-            if target.exists():
-                _discard(target)
+        if not _is_at(target, pack, self.workspace.root / "persist"):
+            _discard(target, self.workspace.account)
             if pack.cnr_id:
                 self._unpack(pack, target)
             else:
@@ -531,7 +537,7 @@ class _Filling:
         archive = fetch_archive(pack.cnr_id, pack.version, self.workspace.cache, registry, sha256=pack.sha256 or None)
         unpack_archive(Archive(pack.cnr_id, pack.version, archive.sha256), self.workspace.cache, target)
         mark = {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": archive.sha256}
-        put_json(target / ARCHIVE_MARK, mark, owner=(self.workspace.account.uid, self.workspace.account.gid))
+        put_texts({target / ARCHIVE_MARK: as_json(mark)}, self.workspace.account)
 
     # --- Python packages ---
 
@@ -542,7 +548,8 @@ class _Filling:
         asked = self._asked()
         core = read_requirements(Source("ComfyUI", self.path / "ComfyUI"), Rules(None, self.choices.allowed_indexes))
         while True:
-            self.resolution = resolve(env, core, asked, self.choices.policy, refused=refused_packages())
+            handed = asked
+            self.resolution = resolve(env, core, handed, self.choices.policy, refused=refused_packages())
             self.leave_out(self.resolution.left_out)
             asked = [each for each in asked if each.source not in self.gone]
             self.report.seconds["resolve"] = self.report.seconds.get("resolve", 0.0) + time.monotonic() - started
@@ -551,7 +558,7 @@ class _Filling:
                 env.install()
             except BuildError as error:
                 numbers = [file_number(file) for file in error.packs]
-                to_blame = [asked[number - 1].source for number in numbers if 0 < number <= len(asked)]
+                to_blame = [handed[number - 1].source for number in numbers if 0 < number <= len(handed)]
                 if not to_blame:
                     raise
                 self.leave_out({name: f"{name}: {error}" for name in to_blame})
@@ -567,7 +574,7 @@ class _Filling:
         rules = Rules(self.outside.git.hosts, self.choices.allowed_indexes)
 
         def read(pack: LockedPack) -> Requirements:
-            source = Source(pack.name, self.folder / pack.name, pack.build_requirements)
+            source = Source(pack.name, self.folder / pack.name, pack.build_requirements, self.workspace.account.uid)
             return read_requirements(source, rules) if pack.requirements else Requirements(pack.name)
 
         answers, problems = _each(ranked, read)
@@ -579,7 +586,17 @@ class _Filling:
     def _scripts(self) -> list[LockedPack]:
         return [pack for pack in self.packs if not pack.skip_install_script and (self.folder / pack.name / SCRIPT).is_file()]
 
+    @property
+    def scratch(self) -> Path:
+        """In a folder of root's, where nobody else can put anything."""
+        return self.workspace.state / "scripts"
+
     def run_scripts(self) -> None:
+        if not self._scripts():
+            return
+        run(["mkdir", "-p", "--", str(self.path / "install_logs")], account=self.workspace.account)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.scratch.chmod(0o711)
         scripts = [pack for pack in self._scripts() if not self._take_over(pack)]
         _done, problems = _each(scripts, self._run_script, PARALLEL_SCRIPTS)
         self.fail(problems)
@@ -592,7 +609,7 @@ class _Filling:
             root=self.workspace.root,
             builder=account,
             runner=self.choices.runner or account,
-            scratch=self.workspace.cache / "scripts" / pack.name,
+            scratch=self.scratch / pack.name,
             log_file=self.path / "install_logs" / f"{pack.name}.log",
             network=pack.install_script_network,
             timeout=self.choices.script_seconds,
@@ -612,7 +629,7 @@ class _Filling:
             )
         if outcome.error:
             raise ReleaseError(outcome.error)
-        put_json(self.path / "install_logs" / f"{pack.name}.json", {"at": pack.at})
+        put_texts({self.path / "install_logs" / f"{pack.name}.json": as_json({"at": pack.at})}, account)
 
     def _take_over(self, pack: LockedPack) -> bool:
         """The same pack in the same environment need not run its script again: what it made is taken from the release before."""
@@ -621,22 +638,27 @@ class _Filling:
             return False
         old = self.workspace.releases / self.plan.found.id
         logs, lock = "install_logs", "requirements.lock"
-        if not (old / logs / f"{pack.name}.json").is_file() or read_text(old / lock) != read_text(self.path / lock):
+        if not (old / logs / f"{pack.name}.json").is_file() or self._read(old / lock) != self._read(self.path / lock):
             return False
-        made, partial = old / "ComfyUI/custom_nodes" / pack.name, self.folder / f".{pack.name}.partial"
+        made, partial = old / "ComfyUI/custom_nodes" / pack.name, self.folder / f".{pack.name}.taken.partial"
+        kept = [str(old / logs / f"{pack.name}.{ending}") for ending in ("json", "log")]
+        account = self.workspace.account
         try:
+            # As the account: what it finds under these names may be a link of its making.
+            run(["cp", "--", *kept, str(self.path / logs)], account=account)
             # By hard links: no script can write to a file that is not its own.
-            run(["cp", "--archive", "--link", "--", str(made), str(partial)], account=self.workspace.account)
+            run(["cp", "--archive", "--link", "--", str(made), str(partial)], account=account)
+            _discard(self.folder / pack.name, account)
+            run(["mv", "-T", "--", str(partial), str(self.folder / pack.name)], account=account)
         except CommandError:
-            shutil.rmtree(partial, ignore_errors=True)
+            remove_all([partial], account)
+            if not (self.folder / pack.name).is_dir():
+                raise
             return False
-        shutil.rmtree(self.folder / pack.name)
-        partial.rename(self.folder / pack.name)
-        make_dir(self.path / logs, self.workspace.account)
-        for ending in ("json", "log"):
-            with suppress(FileNotFoundError):
-                shutil.copyfile(old / logs / f"{pack.name}.{ending}", self.path / logs / f"{pack.name}.{ending}")
         return True
+
+    def _read(self, path: Path) -> str:
+        return read_own(path, self.workspace.account.uid)
 
     # --- what outlives a release ---
 
@@ -648,10 +670,9 @@ class _Filling:
         runner = self.choices.runner or self.workspace.account
         home = self.workspace.root / "persist" / pack.name
         home.parent.mkdir(exist_ok=True, mode=0o755)
-        with suppress(FileExistsError):
-            home.mkdir(mode=0o755)
-            if os.geteuid() == 0:
-                give(home, runner.uid, runner.gid)
+        home.mkdir(exist_ok=True, mode=0o755)
+        if os.geteuid() == 0 and home.lstat().st_uid != runner.uid:
+            give(home, runner.uid, runner.gid)
         for path in pack.persist:
             self._link(self.folder / pack.name / path.rstrip("/"), home / path.rstrip("/"), runner, folder=path.endswith("/"))
 
@@ -678,43 +699,49 @@ class _Filling:
             "packs": [asdict(pack) for pack in packs],
             "skipped": [asdict(one) for one in skipped],
             "preferred": list(self.resolution.preferred),
+            "ranked": list(self.plan.ranked),
         }
-        put_json(self.path / "filled.json", filled)
+        put_texts({self.path / "filled.json": as_json(filled)}, self.workspace.account)
 
     def _added(self, pack: LockedPack) -> tuple[str, ...]:
         return self.added.get(pack.name, ())
 
 
-def _remove_unlisted(folder: Path, packs: Sequence[LockedPack]) -> None:
+def _remove_unlisted(folder: Path, packs: Sequence[LockedPack], account: Account) -> None:
     listed = {pack.name for pack in packs}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name.startswith(".") and path.name.endswith(".partial"):
-            shutil.rmtree(path)
+            remove_all([path], account)
         elif path.name not in listed and path.is_dir() and _is_ours(path):
-            _discard(path)
+            _discard(path, account)
 
 
-def _discard(pack: Path) -> None:
-    """Out of the way first: half a pack without its .git would pass for a part of ComfyUI."""
-    partial = pack.with_name(f".{pack.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    pack.rename(partial)
-    shutil.rmtree(partial)
+def _discard(pack: Path, account: Account) -> None:
+    """Out of the way first: half a pack without its .git would pass for a part of ComfyUI. As the account whose folders they are."""
+    if os.path.lexists(pack):
+        partial = pack.with_name(f".{pack.name}.partial")
+        remove_all([partial], account)
+        run(["mv", "-T", "--", str(pack), str(partial)], account=account)
+        remove_all([partial], account)
 
 
 def _is_ours(pack: Path) -> bool:
     return (pack / ".git").is_dir() or (pack / ARCHIVE_MARK).is_file()
 
 
-def _is_at(target: Path, pack: LockedPack) -> bool:
-    """Whether a folder of ours, which is whole since it has its name, is this state of the pack, untouched by a script."""
-    if not target.is_dir() or (target / SCRIPT).is_file():
+def _is_at(target: Path, pack: LockedPack, lasting: Path) -> bool:
+    """Whether a folder of ours, which is whole since it has its name, is this state of the pack, as it came.
+
+    Where a script ran, where there are submodules, and where a path was made a lasting one, the pack is put there anew.
+    """
+    if target.is_symlink() or not target.is_dir() or (target / SCRIPT).is_file() or (target / ".gitmodules").exists():
         return False
-    if pack.cnr_id:
-        try:
-            mark = json.loads(read_text(target / ARCHIVE_MARK))
-        except ValueError:
-            return False
-        return bool(mark == {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": pack.sha256})
-    # Whether the submodules are there too is not asked: a release that is filled once more gets them anew.
-    return head_of(target) == pack.commit and not (pack.recursive and (target / ".gitmodules").exists())
+    if any(path.is_symlink() and path.readlink().is_relative_to(lasting) for path in target.rglob("*")):
+        return False
+    if not pack.cnr_id:
+        return head_of(target) == pack.commit
+    try:
+        mark = json.loads(read_text(target / ARCHIVE_MARK))
+    except ValueError:
+        return False
+    return bool(mark == {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": pack.sha256})

@@ -15,7 +15,6 @@ import http.client
 import os
 import re
 import shlex
-import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -25,8 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, remove_all, run
 
 PROTOCOLS = ("https", "ssh")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -330,24 +328,29 @@ class Mirror:
     def checkout(self, commit: str, target: Path, *, recursive: bool = False) -> None:
         """Put the files of a commit at `target`, which must not exist; it appears whole or not at all. Raises GitError."""
         partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        account = self.access.account
         try:
+            remove_all([partial], account)
             self._put(commit, partial, recursive, depth=0)
             _refuse_links_out(partial, self.url)
-        except (GitError, CommandError, OSError):
-            shutil.rmtree(partial, ignore_errors=True)
+            run(["mv", "-T", "--", str(partial), str(target)], account=account)
+        except CommandError as error:
+            remove_all([partial], account)
+            raise GitError(f"cannot check out {commit} of {self.url}: {_words(error)}") from error
+        except (GitError, OSError):
+            remove_all([partial], account)
             raise
-        partial.rename(target)
 
     def _put(self, commit: str, place: Path, recursive: bool, depth: int) -> None:
         self.fetch(commit)
         try:
-            self._put_files(commit, place)
+            # Another pack of the same repository may be fetched meanwhile.
+            with _IN_USE.setdefault(self.path, threading.Lock()):
+                self._put_files(commit, place)
         except CommandError as error:
             if depth == 0 and re.search(r"unable to read|missing (blob|tree)|bad object|corrupt|inflate", error.output):
                 # The cache is damaged, not the repository.
-                shutil.rmtree(self.path, ignore_errors=True)
-                shutil.rmtree(place, ignore_errors=True)
+                remove_all([self.path, place], self.access.account)
                 self.fetch(commit)
             else:
                 raise GitError(f"cannot check out {commit} of {self.url}: {_words(error)}") from error
@@ -361,12 +364,11 @@ class Mirror:
     def _put_files(self, commit: str, place: Path) -> None:
         """A repository of its own, whose objects are those of the mirror by hard links (they never change)."""
         git = (f"--git-dir={place / '.git'}", f"--work-tree={place}")
-        if not place.is_dir():  # submodules lie in folders of their own, which are there already
-            run(["mkdir", "-p", str(place)], account=self.access.account, timeout=60)
-        run(["cp", "--archive", "--link", "--", str(self.path), str(place / ".git")], account=self.access.account, timeout=300)
-        account = self.access.account
-        # The account's own, because nobody may make hard links of what is another's.
-        put_text(place / ".git/config", _config(self.url), owner=(account.uid, account.gid) if account else None)
+        # As the account, in one go: nothing that root writes in its folders is sure to get where it should.
+        script = (
+            'mkdir -p -- "$2" && cp --archive --link -- "$1" "$2/.git" && cd -- "$2/.git" && printf %s "$3" > new && mv -f -T new config'
+        )
+        run(["sh", "-c", script, "sh", str(self.path), str(place), _config(self.url)], account=self.access.account, timeout=300)
         self.access.git(*git, "checkout", "--quiet", "--force", "--detach", commit, "--")
         if head_of(place) != commit:
             raise GitError(f"{self.url} was asked for {commit} and gave {head_of(place) or 'something else'}")
@@ -420,8 +422,7 @@ class Mirror:
     def _sweep(self) -> None:
         """Away with what a process that was killed, or had no room left, did not finish; ours is the only one here."""
         for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/[0-9a-f][0-9a-f]/tmp_obj_*"):
-            for rest in self.path.glob(pattern):
-                rest.unlink(missing_ok=True)
+            remove_all(self.path.glob(pattern), self.access.account)
 
     def _prepare(self) -> None:
         self._sweep()
@@ -481,8 +482,8 @@ def _stays_in(root: Path, link: Path) -> bool:
 
 def was_rewritten(url: str, old: str, new: str, ref: str | None, scratch: Path, access: GitAccess) -> bool:
     """Whether the branch no longer contains the commit it used to be at (a forced push). Raises GitError."""
-    shutil.rmtree(scratch, ignore_errors=True)
     try:
+        remove_all([scratch], access.account)
         access.git("init", "--quiet", "--bare", "--", str(scratch))
         # Commits alone tell ancestry: no trees, no files.
         access.ask(url, f"--git-dir={scratch}", "fetch", "--quiet", "--filter=tree:0", "--no-tags", refs=(ref or "HEAD",))
@@ -494,7 +495,7 @@ def was_rewritten(url: str, old: str, new: str, ref: str | None, scratch: Path, 
     except CommandError as error:
         raise GitError(f"cannot read the history of {url}: {error}") from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_all([scratch], access.account)
 
 
 def follow_ref(url: str, ref: str | None, old: str | None, cache: Path, access: GitAccess, *, accept_rewritten: bool = False) -> str:
@@ -504,7 +505,8 @@ def follow_ref(url: str, ref: str | None, old: str | None, cache: Path, access: 
     """
     new = resolve_ref(url, ref, access)
     if old and new != old and not accept_rewritten:
-        scratch = cache / "git" / f".history-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        # Several packs may follow branches of one repository at once.
+        scratch = cache / "git" / f".history-{hashlib.sha256(f'{url} {ref} {old}'.encode()).hexdigest()[:12]}"
         if was_rewritten(url, old, new, ref, scratch, access):
             raise GitError(
                 f"{ref or 'the default branch'} of {url} was rewritten: {old}, installed here, is no longer part of it "

@@ -45,6 +45,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     CommandError,
     machine_environment,
     package_index_environment,
+    put_texts,
     run,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
@@ -116,10 +117,10 @@ def run_install_script(
         _remove(place.scratch)
         place.scratch.mkdir(parents=True, mode=0o700)
         with _layer(place.scratch / "layer", pack) as layer:
-            before = _prepare(place, layer, runner, network)
+            before = _prepare(place, layer, runner, builder, network)
             environment = _environment(place, runner, network)
             error, output = _run_confined(place, layer, runner, environment, network, timeout)
-            _write_log(log_file, output)
+            put_texts({log_file: output}, builder)
             if error is None:
                 found = _keep(place, layer, before, builder)
     except (OSError, CommandError, _RefusedError) as problem:
@@ -251,11 +252,16 @@ class _Before:
     distributions: Mapping[str, tuple[str, str]]
 
 
-def _prepare(place: _Place, layer: _Layer, runner: Account, network: bool) -> _Before:
+def _prepare(place: _Place, layer: _Layer, runner: Account, builder: Account, network: bool) -> _Before:
     """Make the folders that the script may write to. Raises OSError, CommandError."""
     own = f"{runner.uid}:{runner.gid}"
     copy = place.scratch / "pack"
-    run(["cp", "--archive", "--no-target-directory", "--", str(place.pack), str(copy)])
+    inbox = place.scratch / "in"
+    _make_folder(inbox, builder)
+    _hand_over(place, place.pack, inbox / "pack", builder)
+    (inbox / "pack").rename(copy)
+    if not stat.S_ISDIR(copy.lstat().st_mode):
+        raise _RefusedError("its folder was changed meanwhile")
     for top, mode in PRIVATE.items():
         _private(place, top).mkdir(parents=True)
         _private(place, top).chmod(mode)
@@ -344,7 +350,11 @@ while read -r number _ _ _ target options _; do
     for flag in nosuid nodev noexec noatime nodiratime relatime; do
         case ",$options," in *",$flag,"*) flags=$flags,$flag ;; esac
     done
-    if ! mount -o "remount,bind,$flags" none "$target" && ! umount --lazy "$target" && [ -d "$target" ]; then exit 1; fi
+    # Some lie under others (those of containers do) and cannot be reached by their names any more.
+    mount -o "remount,bind,$flags" none "$target" 2>/dev/null || umount --lazy "$target" 2>/dev/null || [ ! -d "$target" ] || {{
+        echo "$target cannot be made read-only"
+        exit 1
+    }}
 done < /proc/self/mountinfo
 cd {pack}
 echo >&3
@@ -458,32 +468,34 @@ def _await_end(process: subprocess.Popen[bytes], pack: str) -> None:
         raise InstallScriptError(f"the install.py of {pack} cannot be ended; see the processes of its account on the machine") from None
 
 
-def _write_log(path: Path, output: str) -> None:
-    """Replaced, whatever lies there."""
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.lstat().st_mode):
-            path.unlink()
-    put_text(path, output)
-
-
 # --- afterwards --------------------------------------------------------------------------------------------------
 
 
 def _keep(place: _Place, layer: _Layer, before: _Before, builder: Account) -> _Findings:
     """Put what may be kept into the release. Raises OSError, _RefusedError, with the release as it was."""
-    copy = place.scratch / "pack"
+    copy, made = place.scratch / "pack", place.scratch / "made"
     partial = place.pack.with_name(f".{place.name}.partial")
     changed = _fingerprint(copy) != before.pack
     try:
         if changed:
-            _remove(partial)
-            _copy_pack(copy, place.pack, partial, builder)
+            _copy_pack(copy, place.pack, made, builder)
+            _remove(partial, builder)
+            _hand_over(place, made, partial, builder)
         found = _keep_packages(place, layer.upper, before.distributions, builder)
         if changed:
-            _replace(place.pack, partial)
+            _replace(place.pack, partial, builder)
     finally:
-        _remove(partial)
+        _remove(partial, builder)
     return found
+
+
+def _hand_over(place: _Place, source: Path, target: Path, builder: Account) -> None:
+    """Between the scratch folder, which is root's alone, and the release, as the builder: what lies there may lead root anywhere."""
+    place.scratch.chmod(0o711)
+    try:
+        run(["cp", "--archive", "--no-target-directory", "--", str(source), str(target)], account=builder)
+    finally:
+        place.scratch.chmod(0o700)
 
 
 def _fingerprint(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -532,17 +544,13 @@ def _is_link_to(path: Path, leads: Path) -> bool:
     return path.is_symlink() and path.readlink() == leads
 
 
-def _replace(pack: Path, partial: Path) -> None:
+def _replace(pack: Path, partial: Path, builder: Account) -> None:
     # Named so that the next run removes it if we are killed here.
     old = pack.with_name(f".{pack.name}.old.partial")
-    _remove(old)
-    pack.rename(old)
-    try:
-        partial.rename(pack)
-    except OSError:
-        old.rename(pack)
-        raise
-    _remove(old)
+    _remove(old, builder)
+    swap = 'mv -T -- "$1" "$2" && { mv -T -- "$3" "$1" || { mv -T -- "$2" "$1"; exit 1; }; }'
+    run(["sh", "-c", swap, "sh", str(pack), str(old), str(partial)], account=builder)
+    _remove(old, builder)
 
 
 def _keep_packages(place: _Place, upper: Path, before: Mapping[str, tuple[str, str]], builder: Account) -> _Findings:
@@ -557,10 +565,10 @@ def _keep_packages(place: _Place, upper: Path, before: Mapping[str, tuple[str, s
         try:
             # What says that a package is there comes last.
             for first in sorted({_first_new(place.venv, rel) for rel in wanted}, key=lambda path: (path.endswith("-info"), path)):
-                _copy_whole(place.venv, upper, first, wanted, builder, made)
-        except OSError:
+                _copy_whole(place, upper, first, wanted, builder, made)
+        except (OSError, CommandError):
             for path in reversed(made):
-                _remove(path)
+                _remove(path, builder)
             raise
         return found
     finally:
@@ -706,22 +714,26 @@ def _hides(drift: _Drift, rel: str) -> bool:
     return importable and any(other.partition(".")[0] == stem for other in _names(drift.lower / folder))
 
 
-def _copy_whole(venv: Path, upper: Path, first: str, wanted: set[str], builder: Account, made: list[Path]) -> None:
+def _copy_whole(place: _Place, upper: Path, first: str, wanted: set[str], builder: Account, made: list[Path]) -> None:
     """A file, or a new folder with all that is to lie in it: either is there or not, also when we are killed."""
-    partial = (venv / first).with_name(f".{posixpath.basename(first)}.partial")
-    _remove(partial)
-    made.append(partial)
+    target = place.venv / first
+    partial = target.with_name(f".{target.name}.partial")
+    stage = place.scratch / "stage"
+    _remove(stage)
     if first in wanted:
-        _copy_file(upper / first, partial, builder)
+        _copy_file(upper / first, stage, builder)
     else:
         for rel in sorted(rel for rel in wanted if rel.startswith(f"{first}/")):
             inside = Path(rel).relative_to(first)
-            for folder in [partial / part for part in reversed(inside.parents)]:
+            for folder in [stage / part for part in reversed(inside.parents)]:
                 if not folder.is_dir():
                     _make_folder(folder, builder)
-            _copy_file(upper / rel, partial / inside, builder)
-    partial.rename(venv / first)
-    made[-1] = venv / first
+            _copy_file(upper / rel, stage / inside, builder)
+    _remove(partial, builder)
+    made.append(partial)
+    _hand_over(place, stage, partial, builder)
+    run(["mv", "-T", "-n", "--", str(partial), str(target)], account=builder)
+    made[-1] = target
 
 
 # --- small things ------------------------------------------------------------------------------------------------
@@ -833,10 +845,10 @@ def _copy_file(source: Path, target: Path, owner: Account) -> None:
         os.fchown(file.fileno(), owner.uid, owner.gid)
 
 
-def _remove(path: Path) -> None:
-    """Whatever it is and however deep. Raises CommandError."""
+def _remove(path: Path, account: Account | None = None) -> None:
+    """Whatever it is and however deep, as the account whose folder it is in. Raises CommandError."""
     if os.path.lexists(path):
-        run(["rm", "-rf", "--one-file-system", "--", str(path)])
+        run(["rm", "-rf", "--one-file-system", "--", str(path)], account=account)
 
 
 def _last_lines(text: str) -> str:

@@ -157,8 +157,7 @@ def _pack(entry: Mapping[str, Any], protocols: Sequence[str]) -> Pack:
         names = given.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
             raise ValueError(f"{key} must be a list of names, got {names!r}")
-    for path in given.get("persist", []):
-        _check_persist(path)
+    _check_persist(given.get("persist", []))
     env = given.get("env", {})
     if not isinstance(env, dict):
         raise ValueError("env must be an object of names and values")
@@ -200,11 +199,16 @@ def _origin(given: Mapping[str, Any], protocols: Sequence[str]) -> dict[str, Any
     return {"url": clean_url(given["url"], protocols), "branch": branch, "commit": commit}
 
 
-def _check_persist(path: str) -> None:
-    # A slash at the end says that it is a folder.
-    parts = path.removesuffix("/").split("/")
-    if not all(PERSIST_PART.fullmatch(part) for part in parts) or parts[0].startswith((".git", "__init__.py")):
-        raise ValueError(f"persist: {path!r} is no file or folder below the pack's own")
+def _check_persist(paths: Sequence[str]) -> None:
+    places: list[list[str]] = []
+    for path in paths:
+        # A slash at the end says that it is a folder.
+        parts = path.removesuffix("/").split("/")
+        if not all(PERSIST_PART.fullmatch(part) for part in parts) or parts[0].startswith((".git", "__init__.py")):
+            raise ValueError(f"persist: {path!r} is no file or folder below the pack's own")
+        if any(parts[: len(place)] == place or place[: len(parts)] == parts for place in places):
+            raise ValueError(f"persist: {path!r} is in another one of them, or holds it")
+        places.append(parts)
 
 
 def read_manifest(path: str | None, protocols: Sequence[str]) -> tuple[list[Pack], list[str]]:

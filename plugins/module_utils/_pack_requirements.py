@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,8 +36,10 @@ from urllib.parse import unquote, urlsplit
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError, check_host
 
 NESTING = 5
-LONGEST_LINE = 2000
-MOST_LINES = 1000
+# A line with hashes is long.
+LONGEST_LINE = 20_000
+MOST_LINES = 2000
+LARGEST_FILE = 512 * 1024
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _EXTRAS = r"(?:\s*\[[A-Za-z0-9._,\s-]*\])?"
@@ -68,6 +72,8 @@ class Source:
     name: str
     folder: Path
     build_requirements: tuple[str, ...] = ()
+    # Whose files they must be (a uid); root would read through a link whatever lies behind it.
+    owner: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class _Reader:
     constraints: list[str] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    count: int = 0
 
     def note(self, text: str) -> None:
         self.notes.append(f"{self.source.name}: {text}")
@@ -101,10 +108,13 @@ def read_requirements(source: Source, rules: Rules | None = None) -> Requirement
     """The requirements of a fork or pack. Raises RequirementsError."""
     reader = _Reader(source, rules or Rules())
     folder = source.folder
-    if (folder / "requirements.txt").is_file():
-        _read_file(reader, folder / "requirements.txt", 0)
-    elif not _read_project(reader) and (folder / "setup.py").is_file():
-        reader.note("its setup.py is not run; requirements.txt would say what it needs")
+    try:
+        if (folder / "requirements.txt").is_file():
+            _read_file(reader, folder / "requirements.txt", 0)
+        elif not _read_project(reader) and (folder / "setup.py").is_file():
+            reader.note("its setup.py is not run; requirements.txt would say what it needs")
+    except (ValueError, TypeError, RuntimeError, OSError) as error:  # what hostile text makes of paths, addresses and tables
+        raise reader.refuse(f"its requirements cannot be read: {error}") from error
     wanted = {name_of(line) for line in reader.lines}
     kept = [line for line in reader.constraints if name_of(line) in wanted]
     lines = tuple(dict.fromkeys([*reader.lines, *kept]))
@@ -122,11 +132,20 @@ def normal(name: str) -> str:
 
 
 def _text(reader: _Reader, path: Path) -> str:
-    root = reader.source.folder.resolve()
-    if not path.resolve().is_relative_to(root) or not path.is_file():
+    root, real = reader.source.folder.resolve(), path.resolve()
+    if not real.is_relative_to(root) or not real.is_file():
         raise reader.refuse(f"its requirements refer to {path.name}, which is not in its folder")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        # What it is may change between two looks.
+        handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            state = os.fstat(handle)
+            if not stat.S_ISREG(state.st_mode) or reader.source.owner not in (None, state.st_uid):
+                raise reader.refuse(f"{path.name} is not a file of its own")
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise reader.refuse(f"{path.name} is longer than anybody writes requirements")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise reader.refuse(f"{path.name} cannot be read as text: {error}") from error
 
@@ -134,15 +153,16 @@ def _text(reader: _Reader, path: Path) -> str:
 def _read_file(reader: _Reader, path: Path, depth: int, *, as_constraints: bool = False) -> None:
     if depth > NESTING:
         raise reader.refuse(f"its requirements refer to {path.name} in a circle, or more than {NESTING} files deep")
-    for raw in re.sub(r"\\\r?\n", " ", _text(reader, path)).splitlines():
+    for raw in _text(reader, path).replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
+        reader.count += 1
+        if len(raw) > LONGEST_LINE or reader.count > MOST_LINES:
+            raise reader.refuse(f"{path.name} is longer than anybody writes requirements")
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
         if line:
-            _read_line(reader, re.sub(r"\s+--hash[= ]\S+", "", line), path, depth, as_constraints)
+            _read_line(reader, re.sub(r"\s--hash[= ]\S+", "", line).rstrip(), path, depth, as_constraints)
 
 
 def _read_line(reader: _Reader, line: str, path: Path, depth: int, as_constraints: bool) -> None:
-    if len(line) > LONGEST_LINE or len(reader.lines) > MOST_LINES:
-        raise reader.refuse(f"{path.name} is longer than anybody writes requirements")
     into = reader.constraints if as_constraints else reader.lines
     if not line.startswith("-"):
         into += _requirement(reader, line, path)

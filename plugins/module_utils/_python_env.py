@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +27,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     Account,
     CommandError,
     package_index_environment,
+    remove_all,
     run,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import give
@@ -42,6 +42,10 @@ _LACKS = (
     ),
     (re.compile(r"Python\.h: No such file"), "Python's headers are missing; workspace_packages brings them (python3-dev)"),
     (re.compile(r"(?:cmake|ninja|nvcc|rustc|cargo)\b.{0,40}(?:not found|No such file)"), "a build tool is missing on this machine"),
+)
+# The registry, the network or the disk is what fails, and no requirement.
+_UNREACHABLE = re.compile(
+    r"error sending request|Failed to fetch: |[Cc]onnection refused|timed out|dns error|No space left|[Nn]etwork is unreachable"
 )
 _MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([A-Za-z0-9_.]+)'")
 
@@ -131,11 +135,17 @@ class PythonEnv:
         uv = self.uv()
         version = interpreter_version(self.options.interpreter)
         if not self.python.exists():
-            shutil.rmtree(self.venv, ignore_errors=True)
+            self._clear()
             if like is None or version_of_like != version or not self._copy(like / "venv"):
-                shutil.rmtree(self.venv, ignore_errors=True)
+                self._clear()
                 self.run_uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
         return version
+
+    def _clear(self) -> None:
+        try:
+            remove_all([self.venv], self.account)
+        except CommandError as error:
+            raise PythonEnvError(str(error)) from error
 
     def _copy(self, old: Path) -> bool:
         """By hard links, bytecode included, so that only what differs must be installed and compiled. False where that cannot be done.
@@ -295,14 +305,22 @@ def who_needs(package: str, lock: str) -> list[str]:
     return sorted(files)
 
 
+def is_unreachable(said: str) -> bool:
+    """Whether the registry, the network or the disk failed, and not an address that a pack names itself or a package's own build."""
+    own = re.search(r"`[^`]+ @ [^`]+`|Failed to build|build backend", said)
+    return bool(_UNREACHABLE.search(said)) and not own
+
+
 def blame_build(said: str, lock: str, error: PythonEnvError) -> PythonEnvError:
     """The same failure with the packs that it is for, where one package could not be built or had."""
     match = re.search(r"Failed to (?:download and )?build[^`]*`([A-Za-z0-9._-]+)", said) or re.search(
         r"Failed to (?:download|fetch)[^`]*`([A-Za-z0-9._-]+)==", said
     )
-    if not match:
+    if not match or is_unreachable(said):
         return error
     files = who_needs(match[1], lock)
+    if any(file.startswith("000-") for file in files):  # ComfyUI's own
+        return error
     lack = "".join(f"\n  {sentence}" for sentence in lacks(said))
     return BuildError(f"{match[1]} could not be built or installed: {said}{lack}", files)
 

@@ -24,7 +24,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -32,8 +31,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, exclusive, give, put_json
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, put_texts, remove_all, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, as_json, exclusive, give, put_json
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
@@ -123,6 +122,8 @@ class Lock:
     skipped: tuple[SkippedPack, ...] = ()
     # Versions that had to outvote somebody: name==version.
     preferred: tuple[str, ...] = ()
+    # Who outranked whom, where packs were skipped.
+    ranked: tuple[str, ...] = ()
     comfyui_version: str = ""
     flags: tuple[str, ...] = ()
     digest: str = ""
@@ -143,6 +144,7 @@ class Lock:
                 "packs": tuple(map(LockedPack.of, values["packs"])),
                 "skipped": tuple(SkippedPack(LockedPack.of(row["pack"]), row["reason"]) for row in values.get("skipped", ())),
                 "preferred": tuple(values.get("preferred", ())),
+                "ranked": tuple(values.get("ranked", ())),
                 "flags": tuple(values["flags"]),
             }
         )
@@ -350,15 +352,16 @@ def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Pat
     env = PythonEnv(path, workspace.cache, plan.python, workspace.account)
     version = env.create(workspace.releases / like.id, like.python_version) if like else env.create()
     workspace.settle(fork=plan.fork)
-    put_json(path / "opened.json", Lock(path.name, _now(), plan.fork, plan.python, version).as_dict())
+    opened = Lock(path.name, _now(), plan.fork, plan.python, version)
+    put_texts({path / "opened.json": as_json(opened.as_dict())}, workspace.account)
     return path
 
 
 def drop_unsealed(workspace: Workspace) -> None:
     """Remove what was opened and never sealed; nothing runs it."""
     for path in workspace.unsealed():
-        (path / "opened.json").unlink(missing_ok=True)
-        shutil.rmtree(path)
+        remove_all([path / "opened.json"], workspace.account)
+        remove_all([path], workspace.account)
 
 
 def _new_release(workspace: Workspace) -> Path:
@@ -417,7 +420,7 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
     )
     # After a power cut the lock must not vouch for files that never reached the disk.
     run(["sync", "--file-system", str(path)], timeout=900)
-    put_json(path / "release.json", final.as_dict())
+    put_texts({path / "release.json": as_json(final.as_dict())}, workspace.account)
     workspace.point("candidate", path.name)
     return path.name, True
 
@@ -494,7 +497,6 @@ def prune(workspace: Workspace, keep: int, *, dry: bool = False) -> list[str]:
     doomed = [name for name in sealed[: max(0, len(sealed) - keep)] if name not in held]
     for name in doomed if not dry else ():
         # Killed in between, this must not look like a release that is still open.
-        (workspace.releases / name / "opened.json").unlink(missing_ok=True)
-        (workspace.releases / name / "release.json").unlink()
-        shutil.rmtree(workspace.releases / name)
+        for path in (workspace.releases / name / "opened.json", workspace.releases / name / "release.json", workspace.releases / name):
+            remove_all([path], workspace.account)
     return doomed

@@ -35,5 +35,5 @@ def _describe(path: Path, lock: Lock) -> dict[str, Any]:
         "id": path.name,
         "comfyui_commit": lock.fork.commit,
         "comfyui_version": read_comfyui_version(path / "ComfyUI") or None,
-        "packs": [{"name": pack.name, "commit": pack.commit} for pack in lock.packs],
+        "packs": [{"name": pack.name, "commit": pack.at} for pack in lock.packs],
     }

@@ -15,16 +15,15 @@ from __future__ import annotations
 import json
 import platform
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import put_texts, remove_all
 from ansible_collections.emprops.comfyui.plugins.module_utils._conflict import Ask, explain, smallest
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_requirements import Requirements, name_of, normal
-from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnv, PythonEnvError, lacks, make_dir, read_pins
+from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnv, PythonEnvError, is_unreachable, lacks, read_pins
 
 # Moved together or not at all, and by the operator or the fork alone.
 TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchsde", "xformers", "triton")
@@ -32,10 +31,6 @@ TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "torchsde", "xformers", "t
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-training")
 NEVER = "sys_platform == 'never'"
-# The registry, not a requirement, is what fails.
-_UNREACHABLE = re.compile(
-    r"error sending request|Failed to fetch: |[Cc]onnection refused|timed out|dns error|No space left|[Nn]etwork is unreachable"
-)
 
 
 @dataclass(frozen=True)
@@ -113,27 +108,22 @@ class _Resolver:
                     continue
                 left = [each for each in left if each.source != culprit]
                 left_out[culprit] = why
-        self._write(self.env.lock, text.splitlines())
         indexes = sorted({url for each in left for url in each.indexes})
-        self._write(self.env.folder / "indexes.json", [json.dumps(indexes)])
+        self._write({self.env.lock: text.splitlines(), self.env.folder / "indexes.json": [json.dumps(indexes)]})
         notes = [note for each in (self.core, *self.packs) for note in each.notes]
         notes += [f"{', '.join(others)} give way to {winner}: they bring the same module" for winner, others in self.flavours.items()]
         return Resolution(read_pins(text), left_out, self.preferred, notes)
 
     def resolve_core(self) -> dict[str, str]:
         folder = self.env.folder
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.is_symlink():
-            folder.unlink()
-        make_dir(folder, self.env.account)
-        for number, each in enumerate((self.core, *self.packs)):
-            self._write(folder / _file_name(number, each.source), each.lines)
-        self._write(folder / "constraints.txt", self._limits())
-        self._write(folder / "overrides.txt", self.env.options.overrides)
+        remove_all([folder], self.env.account)
+        sources = enumerate((self.core, *self.packs))
+        files: dict[Path, Iterable[str]] = {folder / _file_name(number, each.source): each.lines for number, each in sources}
+        self._write({**files, folder / "constraints.txt": self._limits(), folder / "overrides.txt": self.env.options.overrides})
         try:
             return read_pins(self.env.compile([folder / _file_name(0, self.core.source)], self._extra(), ()))
         except PythonEnvError as error:
-            if _is_unreachable(str(error)):
+            if is_unreachable(str(error)):
                 raise
             asks = self._asks(self.core)
             raise PythonEnvError(explain(self._smallest_asks(asks, str(error)), str(error), None)) from error
@@ -148,18 +138,15 @@ class _Resolver:
 
     def _compile(self, packs: Sequence[Requirements]) -> str:
         folder = self.env.folder
-        files = []
+        files: dict[Path, Iterable[str]] = {}
         for number, each in enumerate((self.core, *self.packs)):
             if number == 0 or each in packs:
-                files.append(folder / _file_name(number, each.source))
-                self._write(files[-1], [self._renamed(line) for line in each.lines])
-        self._write(folder / "constraints.txt", self._limits())
-        self._write(folder / "overrides.txt", self._overrides())
+                files[folder / _file_name(number, each.source)] = [self._renamed(line) for line in each.lines]
         if self.flavours:
-            files.append(folder / "flavours.txt")
-            self._write(files[-1], list(self.flavours))
+            files[folder / "flavours.txt"] = list(self.flavours)
+        self._write({**files, folder / "constraints.txt": self._limits(), folder / "overrides.txt": self._overrides()})
         indexes = sorted({url for each in packs for url in each.indexes})
-        return self.env.compile(files, [*self._extra(), "--generate-hashes"], indexes)
+        return self.env.compile(list(files), [*self._extra(), "--generate-hashes"], indexes)
 
     def _limits(self) -> list[str]:
         return [self._renamed(line) for line in (*self.env.options.constraints, *self.refused)]
@@ -184,7 +171,7 @@ class _Resolver:
 
     def _blame(self, packs: Sequence[Requirements], said: str) -> tuple[str | None, str]:
         """The pack to leave out, and why. Raises PythonEnvError where no pack is to blame."""
-        if _is_unreachable(said):
+        if is_unreachable(said):
             raise PythonEnvError(said)
         if match := re.search(r"(?:parse requirement|invalid requirement|requirement) in `(\d{3})-[^`]*`", said):
             number = int(match[1])
@@ -222,7 +209,7 @@ class _Resolver:
         try:
             self._compile(packs)
         except PythonEnvError as error:
-            if _is_unreachable(str(error)):
+            if is_unreachable(str(error)):
                 raise
             return str(error)
         return None
@@ -239,14 +226,14 @@ class _Resolver:
 
         def fails(some: Sequence[Ask]) -> bool:
             probe = self.env.folder / "probe.txt"
-            self._write(probe, [self._renamed(ask.line) for ask in some if not ask.limits])
-            self._write(self.env.folder / "probe-constraints.txt", [self._renamed(ask.line) for ask in some if ask.limits])
-            self._write(self.env.folder / "overrides.txt", self._overrides())
+            lines = {limits: [self._renamed(ask.line) for ask in some if ask.limits == limits] for limits in (False, True)}
+            limits = self.env.folder / "probe-constraints.txt"
+            self._write({probe: lines[False], limits: lines[True], self.env.folder / "overrides.txt": self._overrides()})
             indexes = sorted({url for each in self.packs for url in each.indexes})
             try:
                 self.env.compile([probe], ["--constraints", "probe-constraints.txt", "--overrides", "overrides.txt"], indexes)
             except PythonEnvError as error:
-                if _is_unreachable(str(error)):
+                if is_unreachable(str(error)):
                     raise
                 return True
             return False
@@ -263,16 +250,11 @@ class _Resolver:
             for line in each.lines if each.build_requirements else ():
                 needs.setdefault(name_of(line), []).extend(pinned.get(name_of(need), need) for need in each.build_requirements)
         rows = [f"{name} = {json.dumps(sorted(set(lines)))}" for name, lines in sorted(needs.items()) if name]
-        self._write(self.env.folder / "uv.toml", ["[pip.extra-build-dependencies]", *rows] if rows else [])
+        self._write({self.env.folder / "uv.toml": ["[pip.extra-build-dependencies]", *rows] if rows else []})
 
-    def _write(self, path: Path, lines: Iterable[str]) -> None:
-        """Replaced, never written through: the account, and so a package that it builds, could have left a link here."""
-        put_text(path, "".join(f"{line}\n" for line in lines))
-
-
-def _is_unreachable(said: str) -> bool:
-    """The registry is what fails, and not an address that a pack names itself."""
-    return bool(_UNREACHABLE.search(said)) and not re.search(r"`[^`]+ @ [^`]+`", said)
+    def _write(self, files: Mapping[Path, Iterable[str]]) -> None:
+        """As the account: a package that was built may have left links in its folder."""
+        put_texts({path: "".join(f"{line}\n" for line in lines) for path, lines in files.items()}, self.env.account)
 
 
 def _mentioned(said: str) -> set[str]:

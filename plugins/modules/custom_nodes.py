@@ -32,7 +32,6 @@ options:
     description: The packs of a manifest that is no file, in the same shape; O(packs) is added to it in the same way.
     type: list
     elements: dict
-    default: []
   packs:
     description: Packs in the same shape, added to those of O(manifest_file); one of the same name replaces it.
     type: list
@@ -265,7 +264,7 @@ NOTHING = {"packs": [], "unlisted": {}, "release": None, "seconds": {}, "unset":
 def wanted_packs(options, workspace, access, unlisted):
     """All packs that the machine shall have, and warnings: the manifest's, the inventory's, those needed, those adopted."""
     listed, warnings = read_manifest(options["manifest_file"], access.protocols)
-    more, warned = parse_packs(options["manifest"], "the manifest", access.protocols)
+    more, warned = parse_packs(options["manifest"] or [], "the manifest", access.protocols)
     packs, also = merge_packs([*listed, *more], options["packs"], access.protocols)
     packs = add_needed(packs, options["needed"], access.protocols)
     entries = []
@@ -300,7 +299,7 @@ def main():
         argument_spec={
             "root": {"type": "path", "default": "/workspace"},
             "manifest_file": {"type": "path"},
-            "manifest": {"type": "list", "elements": "dict", "default": []},
+            "manifest": {"type": "list", "elements": "dict"},
             "packs": {"type": "list", "elements": "dict", "default": []},
             "needed": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
@@ -320,6 +319,7 @@ def main():
             "wait_seconds": {"type": "float", "default": 600.0},
             "git": GIT_OPTION,
         },
+        mutually_exclusive=[("manifest_file", "manifest")],
         supports_check_mode=True,
     )
     options = module.params

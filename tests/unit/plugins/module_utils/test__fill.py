@@ -8,15 +8,21 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from dataclasses import replace
 from http.server import ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import run
+from ansible_collections.emprops.comfyui.plugins.module_utils import _fill
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, put_texts, remove_all, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import read_own
 from ansible_collections.emprops.comfyui.plugins.module_utils._fill import Outside, adopt, adopted_packs, find_unlisted, unchanged_packs
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive import RegistryAccess
+from ansible_collections.emprops.comfyui.plugins.module_utils._pack_requirements import RequirementsError, Source, read_requirements
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import ReleaseError, seal
 from ansible_collections.emprops.comfyui.plugins.module_utils._resolution import Policy
 from support.comfy_registry import Registry
@@ -433,3 +439,95 @@ def test_a_network_that_is_gone_after_the_first_half_loses_nothing_and_the_next_
     assert len(mended(machine, *packs).packs) == 6
     assert Fragile.left == 0
     httpd.shutdown()
+
+
+# --- what hostile code of the account that builds may have left ---
+
+
+@pytest.fixture(name="hostile")
+def fixture_hostile(tools):
+    """A machine whose releases and caches are another account's, with something of root's beside it; its repositories are too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be led anywhere")
+    builder = Account.named("games")
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="hostile.") as name:  # pytest keeps its own folders from other accounts
+        place = Path(name)
+        place.chmod(0o755)
+        roots = place / "roots"
+        roots.mkdir(mode=0o700)
+        (roots / "precious").write_text("secret=1\n")
+        release = place / "workspace/releases/r"
+        (release / "ComfyUI/custom_nodes").mkdir(parents=True)
+        subprocess.run(["chown", "-R", f"{builder.uid}:{builder.gid}", str(place / "workspace/releases")], check=True)
+        yield SimpleNamespace(builder=builder, roots=roots, release=release, nodes=release / "ComfyUI/custom_nodes")
+
+
+def test_root_removes_and_writes_nothing_where_the_account_leads_it(hostile):
+    (hostile.roots / "pack/.git").mkdir(parents=True)
+    shutil.rmtree(hostile.nodes)
+    hostile.nodes.symlink_to(hostile.roots)
+    with pytest.raises(CommandError):
+        _fill._remove_unlisted(hostile.nodes, [], hostile.builder)
+    with pytest.raises(CommandError):
+        put_texts({hostile.nodes / "filled.json": "{}"}, hostile.builder)
+    with pytest.raises(CommandError):
+        remove_all([hostile.nodes / "precious"], hostile.builder)
+    assert sorted(path.name for path in hostile.roots.iterdir()) == ["pack", "precious"]
+
+
+def test_root_reads_no_file_that_is_not_the_accounts(hostile):
+    pack = hostile.nodes / "pack"
+    pack.symlink_to(hostile.roots)
+    (hostile.roots / "requirements.txt").write_text("OPENAI_API_KEY=s3cret\n")
+    with pytest.raises(RequirementsError) as caught:
+        read_requirements(Source("pack", pack, owner=hostile.builder.uid))
+    assert "s3cret" not in str(caught.value)
+    assert read_own(pack / "precious", hostile.builder.uid) == ""
+    pipe = hostile.release / "pipe"
+    os.mkfifo(pipe)
+    assert read_own(pipe, hostile.builder.uid) == ""
+
+
+def test_who_is_blamed_for_a_build_is_right_also_after_others_were_left_out(machine, origin, python, tmp_path):
+    folder = tmp_path / "wheels"
+    shutil.copytree(python.torch_wheels_dir, folder)
+    machine.python = replace(python, torch_wheels_dir=str(folder))
+    write_sdist(folder, "needy", "import nothing_of_that_name")
+    asks = {"a": "shared_part<2\n", "b": "shared_part>=2\n", "c": "needy\n", "d": "torch\n"}
+    packs = [pack_of(origin(name, {"__init__.py": NODES, "requirements.txt": text})) for name, text in asks.items()]
+    machine.open()
+    _plan, report = machine.try_fill(*packs, policy=Policy("skip_pack"))
+    assert states(report) == {"a": "installed", "b": "skipped", "c": "skipped", "d": "installed"}
+    assert "needy" in report.row("c").error and "shared_part" in report.row("b").error
+
+
+def test_a_skip_is_told_also_when_an_older_release_with_it_is_gone_back_to(machine, colliding, origin):
+    skip = {"policy": Policy("skip_pack")}
+    machine.open()
+    first = mended(machine, *colliding, **skip)
+    mended(machine, colliding[0], **skip)
+    _plan, report = machine.fill(*colliding, **skip)
+    assert machine.workspace.link("candidate") == first.id and states(report)["two"] == "skipped"
+
+
+def test_another_rank_changes_who_is_skipped(machine, colliding):
+    one, two = colliding
+    skip = {"policy": Policy("skip_pack")}
+    machine.open()
+    assert [row.pack.name for row in mended(machine, one, two, **skip).skipped] == ["two"]
+    assert [row.pack.name for row in mended(machine, one, replace(two, install_order=1), **skip).skipped] == ["one"]
+
+
+def test_packs_of_one_repository_move_together(machine, origin):
+    repository = origin("many", {"__init__.py": NODES})
+    names = [f"branch{number}" for number in range(8)]
+    for name in names:
+        repository.git("branch", name)
+    packs = [pack_of(repository, name, branch=name) for name in names]
+    machine.open()
+    mended(machine, *packs)
+    for name in names:
+        repository.git("checkout", "--quiet", name)
+        repository.commit({name: ""})
+    lock = mended(machine, *packs, update=["all"])
+    assert all((machine.nodes(lock.id) / name / name).exists() for name in names)

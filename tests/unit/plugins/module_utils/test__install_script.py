@@ -74,8 +74,8 @@ class Site:
         self.runner = Account.named("nobody")
         self.live = self.root / "releases/1"
         self.release = self.root / "releases/2"
-        self.scratch = self.root / "cache/install_scripts/it"
-        self.log = self.root / "logs/install_it.log"
+        self.scratch = self.root / "state/scripts/it"
+        self.log = self.release / "install_logs/it.log"
         self.packs = self.release / "ComfyUI/custom_nodes"
         for release in (self.live, self.release):
             (release / "ComfyUI/custom_nodes").mkdir(parents=True)
@@ -511,6 +511,7 @@ def test_of_a_talkative_script_the_end_is_kept(site, monkeypatch):
 @as_root
 def test_the_log_is_replaced_and_never_written_through(site):
     site.log.parent.mkdir()
+    os.chown(site.log.parent, site.builder.uid, site.builder.gid)
     victim = site.root / "victim"
     victim.write_text("precious")
     site.log.symlink_to(victim)
@@ -521,6 +522,14 @@ def test_the_log_is_replaced_and_never_written_through(site):
     os.mkfifo(site.log)
     site.run("print('again')")
     assert site.log.read_text() == "again\n"
+
+
+def test_a_folder_of_logs_that_leads_elsewhere_leads_the_builder_there_and_not_root(site):
+    private = site.root / "private"
+    private.mkdir(mode=0o700)
+    site.log.parent.symlink_to(private)
+    assert "Permission denied" in site.run("print('said')").error
+    assert list(private.iterdir()) == []
 
 
 # --- the environment ---------------------------------------------------------------------------------------------

@@ -349,6 +349,8 @@ def test_no_variables_are_a_file_with_its_first_line():
         pytest.param(entry(persist=["a/../../x"]), "is no file or folder", id="above in the middle"),
         pytest.param(entry(persist=[".git/config"]), "is no file or folder", id="git's"),
         pytest.param(entry(persist=["/"]), "is no file or folder", id="all"),
+        pytest.param(entry(persist=["d/", "d/x.json"]), "'d/x.json' is in another one of them, or holds it", id="one in another"),
+        pytest.param(entry(persist=["d/x", "d"]), "'d' is in another one of them, or holds it", id="one around another"),
         pytest.param(entry(persist=[""]), "persist must be a list of names", id="empty"),
         pytest.param(entry(persist="a"), "persist must be a list of names", id="no list"),
         pytest.param(entry(build_requirements=[1]), "build_requirements must be a list of names", id="numbers"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_requirements import (
@@ -132,7 +133,12 @@ def test_an_index_that_the_inventory_allows_is_kept(pack, line):
         pytest.param("-r link.txt", "refer to link.txt, which is not in its folder", id="-r by a link"),
         pytest.param("-r requirements.txt", "in a circle", id="-r itself"),
         pytest.param("-r https://evil.example/x.txt", "which is not in its folder", id="-r another machine"),
-        pytest.param("a" * 3000, "longer than anybody", id="long"),
+        pytest.param("a" * 30_000, "longer than anybody", id="long"),
+        pytest.param("\n" * 5000, "longer than anybody", id="many"),
+        pytest.param("x" * 600_000, "longer than anybody", id="large"),
+        pytest.param("foo @ https://[bad/x", "its requirements cannot be read: ", id="no address"),
+        pytest.param("-r a\0b", "its requirements cannot be read: ", id="no path"),
+        pytest.param("foo @ file:///%00", "its requirements cannot be read: ", id="no file"),
     ],
 )
 def test_what_is_refused_names_the_pack(pack, tmp_path, line, why):
@@ -208,6 +214,9 @@ def test_a_project_says_what_it_needs(pack, files, kept, note):
         ({"pyproject_toml": "[project]\ndependencies = 5\n"}, "the dependencies in pyproject.toml are no list of texts"),
         ({"pyproject_toml": '[project]\ndependencies = ["x = y"]\n'}, "the line 'x = y' of pyproject.toml is no requirement"),
         ({"pyproject_toml": "a = " + "[" * 5000}, "pyproject.toml cannot be read: "),
+        ({"pyproject_toml": "[project]\ndynamic = 5\n"}, "its requirements cannot be read: "),
+        ({"pyproject_toml": DYNAMIC.replace('["needs.txt"]', "5")}, "its requirements cannot be read: "),
+        ({"setup_cfg": "[options]\ninstall_requires = file: a\0b\n"}, "its requirements cannot be read: "),
         ({"setup_cfg": "nothing"}, "setup.cfg cannot be read: "),
         ({"setup_cfg": "[options]\ninstall_requires = file: ../x.txt\n"}, "which is not in its folder"),
     ],
@@ -242,3 +251,9 @@ def test_whatever_is_written_is_read_or_refused(tmp_path_factory, text):
         assert str(error).startswith("pack: ")
     else:
         assert all("\n" not in line and not line.startswith("-") for line in asked.lines)
+
+
+def test_a_file_of_somebody_else_is_not_read(pack, tmp_path):
+    source = pack(requirements_txt="secret\n")
+    with pytest.raises(RequirementsError, match=r"^pack: requirements.txt is not a file of its own$"):
+        read_requirements(replace(source, owner=source.folder.stat().st_uid + 1), RULES)

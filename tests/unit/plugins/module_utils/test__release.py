@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils import _release
+from ansible_collections.emprops.comfyui.plugins.module_utils import _fill, _release
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, run
 from ansible_collections.emprops.comfyui.plugins.module_utils._fill import unchanged_packs
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError
@@ -375,15 +374,16 @@ def test_killed_while_a_pack_was_replaced_the_next_run_does_not_take_the_rest_fo
     class Killed(BaseException):
         pass
 
-    rest = shutil.rmtree
+    rest = _fill.remove_all
 
-    def rmtree(folder, **_options):
-        if Path(folder, ".git").is_dir():
-            rest(Path(folder, ".git"))
-            raise Killed
+    def remove_all(paths, account):
+        for path in paths:
+            if (path / ".git").is_dir():
+                rest([path / ".git"], account)
+                raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(shutil, "rmtree", rmtree)
+        patch.setattr(_fill, "remove_all", remove_all)
         machine.fill(pack_of(repository, commit=second))
     assert machine.deploy(pack_of(repository, commit=second)) == (path.name, True)
     assert (machine.nodes(path.name) / "a/new").exists()
@@ -535,11 +535,15 @@ def test_killed_while_pruning_the_rest_is_not_taken_for_an_open_release(shelf, m
     class Killed(BaseException):
         pass
 
-    def rmtree(*_arguments, **_options):
-        raise Killed
+    rest = _release.remove_all
+
+    def remove_all(paths, account):
+        if any(path.is_dir() for path in paths):
+            raise Killed
+        rest(paths, account)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(shutil, "rmtree", rmtree)
+        patch.setattr(_release, "remove_all", remove_all)
         prune(shelf, 4)
     assert [path.name for path in shelf.unsealed()] == ["r1"] and shelf.opened() is None
 

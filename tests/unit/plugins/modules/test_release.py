@@ -10,8 +10,6 @@ import os
 import pytest
 import yaml
 from ansible_collections.emprops.comfyui.plugins.module_utils._activation import Activation, WantedInstance
-from ansible_collections.emprops.comfyui.plugins.module_utils._fill import Outside, fill, plan_fill
-from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitAccess
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import Fork, Lock, LockedPack
 from ansible_collections.emprops.comfyui.plugins.modules import release
 from unit.fixtures.fake_systemd import FakeSystemd
@@ -36,17 +34,12 @@ def fixture_ask(workspace, fork, python):
     return ask
 
 
-def fill_in(workspace):
-    outside = Outside(GitAccess(protocols=("file",)))
-    fill(workspace, plan_fill(workspace, [], outside), outside)
-
-
-def test_a_release_is_opened_and_sealed_and_then_there_is_nothing_to_do(ask, workspace, fork):
+def test_a_release_is_opened_and_sealed_and_then_there_is_nothing_to_do(ask, workspace, fork, machine):
     opened = ask("opened")
     assert (opened["changed"], opened["commit"]) == (True, fork.git("rev-parse", "HEAD"))
     assert opened["diff"]["before"] == {} and opened["diff"]["after"]["fork"]["version"] == "main"
     assert ask("opened")["changed"] is False
-    fill_in(workspace)
+    machine.fill()
     sealed = ask("sealed")
     assert (sealed["changed"], sealed["release"]) == (True, opened["release"])
     assert sealed["lock"] == json.loads((workspace.releases / opened["release"] / "release.json").read_text())
@@ -56,14 +49,14 @@ def test_a_release_is_opened_and_sealed_and_then_there_is_nothing_to_do(ask, wor
         assert (again["changed"], again["release"]) == (False, opened["release"])
 
 
-def test_check_mode_predicts_and_makes_nothing(ask, workspace):
+def test_check_mode_predicts_and_makes_nothing(ask, workspace, machine):
     before = sorted(workspace.root.rglob("*"))
     predicted = ask("opened", check_mode=True)
     assert (predicted["changed"], predicted["release"]) == (True, None)
     assert sorted(workspace.root.rglob("*")) == before
 
     opened = ask("opened")
-    fill_in(workspace)
+    machine.fill()
     predicted = ask("sealed", check_mode=True)
     assert (predicted["changed"], predicted["release"]) == (True, None)
     assert not (workspace.releases / opened["release"] / "release.json").exists()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitAccess
-from ansible_collections.emprops.comfyui.plugins.module_utils._release import fill, plan_fill
 from ansible_collections.emprops.comfyui.plugins.modules import release, release_info
 from unit.fixtures.run_module import run_module
 
@@ -33,15 +31,14 @@ def test_a_machine_without_a_release_is_an_answer(workspace):
     assert ask(workspace) == {"current": None, "previous": None, "candidate": None, "opened": None, "sealed": [], "next": None}
 
 
-def test_an_open_release_is_the_next_one_and_a_sealed_one_after_it(do, workspace, fork):
+def test_an_open_release_is_the_next_one_and_a_sealed_one_after_it(do, workspace, fork, machine):
     opened = do("opened")["release"]
     found = ask(workspace)
     assert (found["opened"], found["sealed"], found["next"]["id"]) == (opened, [], opened)
     assert found["next"]["comfyui_commit"] == fork.git("rev-parse", "HEAD")
     assert found["next"]["comfyui_version"] == "0.3.12+standin" and found["next"]["packs"] == []
 
-    access = GitAccess(protocols=("file",))
-    fill(workspace, plan_fill(workspace, [], access), access)
+    machine.fill()
     do("sealed")
     workspace.point("candidate", opened)
     found = ask(workspace)
