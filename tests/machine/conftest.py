@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,8 +33,8 @@ class Outcome:
 
     @property
     def plain(self) -> str:
-        """The output without the line breaks and indentation that a terminal gets."""
-        return " ".join(self.output.split())
+        """The output without the line breaks, indentation and colours that a terminal gets (molecule asks for them)."""
+        return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", self.output).split())
 
     @property
     def changed(self) -> int:
