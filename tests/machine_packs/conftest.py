@@ -18,13 +18,13 @@ still_serves, serves_again = conftest.still_serves, conftest.serves_again
 OUTSIDE = CHECKOUT / ".sandbox" / NAME / "outside"
 BASE = "http://outside.test/git"
 GIVEN = ("--extra-vars", "@molecule/custom_nodes/vars/packs.yml")
-CODE = ("--tags", "comfyui_fork,custom_nodes,comfyui_instances")
-PACKS = ("--tags", "custom_nodes")
+PACKS = ("playbooks/code.yml",)
+CODE = (*PACKS, "playbooks/serving.yml")
 
 
-def bring(*arguments, **variables):
-    """Run the tiers that packs are about."""
-    return play("site.yml", *GIVEN, *(arguments or CODE), **variables)
+def bring(*playbooks, **variables):
+    """Run the tiers that packs are about, which is less to wait for than site.yml."""
+    return play(*(playbooks or CODE), *GIVEN, **variables)
 
 
 @pytest.fixture(scope="session")
