@@ -10,6 +10,9 @@
     <root>/previous -> releases/<id>     what they ran before
     <root>/state/wanted.json             which commit each asked-for branch or version was settled on
     <root>/state/active.json             the release and settings that last proved to work
+    <root>/state/packs.json              what the running program said of each pack (see _pack_truth.py)
+    <root>/state/adopted_packs.json      entries of packs that were put there by hand and adopted
+    <root>/state/scripts/                where a pack's install.py runs, gone afterwards
 
 An id is the time of opening. At most one release is open; one that was opened for something else, or not to its
 end, is removed by the next opening.
