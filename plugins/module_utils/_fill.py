@@ -546,7 +546,8 @@ class _Filling:
         git = {name: value for name, value in replace(self.outside.git, token=None).environment().items() if name.startswith("GIT_")}
         env = PythonEnv(self.path, self.workspace.cache, self.plan.python, self.workspace.account, git_environment=git)
         asked = self._asked()
-        core = read_requirements(Source("ComfyUI", self.path / "ComfyUI"), Rules(None, self.choices.allowed_indexes))
+        source = Source("ComfyUI", self.path / "ComfyUI", owner=self.workspace.account.uid)
+        core = read_requirements(source, Rules(None, self.choices.allowed_indexes))
         while True:
             handed = asked
             self.resolution = resolve(env, core, handed, self.choices.policy, refused=refused_packages())
