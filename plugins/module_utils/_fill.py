@@ -17,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -451,7 +451,7 @@ def fill(workspace: Workspace, plan: FillPlan, outside: Outside, choices: Choice
     remove_all([path / "filled.json"], workspace.account)
     filling = _Filling(workspace, path, plan, outside, choices, report)
     filling.timed("fetch", filling.put_packs)
-    workspace.settle(packs=_settled(workspace, plan))
+    workspace.settle(packs=_settled(workspace, plan, filling.gone))
     filling.bring_packages()
     filling.timed("scripts", filling.run_scripts)
     filling.link_lasting()
@@ -459,11 +459,11 @@ def fill(workspace: Workspace, plan: FillPlan, outside: Outside, choices: Choice
         filling.finish()
 
 
-def _settled(workspace: Workspace, plan: FillPlan) -> list[LockedPack]:
-    """Commits to remember: those of the plan, and those of packs that are only left out for now."""
+def _settled(workspace: Workspace, plan: FillPlan, gone: Collection[str] = ()) -> list[LockedPack]:
+    """Commits to remember: those that are there, and for packs that are left out or could not be had those from before."""
     _fork, before = workspace.settled()
-    kept = {*plan.disabled, *plan.problems}
-    return [*plan.packs, *(pack for pack in before if pack.name in kept)]
+    kept = {*plan.disabled, *plan.problems, *gone}
+    return [*(pack for pack in plan.packs if pack.name not in gone), *(pack for pack in before if pack.name in kept)]
 
 
 @dataclass

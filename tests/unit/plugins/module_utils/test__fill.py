@@ -76,6 +76,18 @@ def test_everything_that_is_wrong_is_told_at_once_and_the_rest_is_there(machine,
     assert [pack.name for pack in mended(machine, pack_of(good)).packs] == ["good"]
 
 
+def test_a_commit_that_could_not_be_had_is_not_remembered(machine, origin):
+    moving, new = origin("moving", {"__init__.py": NODES}), origin("new", {"__init__.py": NODES})
+    first = head(moving)
+    machine.deploy(pack_of(moving))
+    moving.commit({"more.py": ""})
+    machine.open()
+    _plan, report = machine.try_fill(pack_of(moving, commit="a" * 40), pack_of(new, commit="b" * 40))
+    assert states(report) == {"moving": "failed", "new": "failed"}
+    # Without the pins: the commit from before, and for the new one what its branch is at.
+    assert {pack.name: pack.commit for pack in mended(machine, pack_of(moving), pack_of(new)).packs} == {"moving": first, "new": head(new)}
+
+
 def test_a_pack_of_a_host_that_is_not_allowed_is_not_even_asked_for(machine):
     machine.outside = Outside(replace(machine.access, protocols=("https",), hosts=("good.example",)))
     machine.open()
