@@ -51,13 +51,14 @@ test: setup ## every check there is, machines included; the first that fails end
 	@echo "== ruff"; $(BIN)/ruff check
 	@echo "== mypy"; $(BIN)/mypy plugins/module_utils
 	@echo "== validate-modules"; $(BIN)/python tests/support/validate_modules.py
-	@echo "== unit tests"; $(BIN)/pytest
+	@echo "== unit tests"; $(BIN)/pytest --numprocesses auto --dist loadfile
 	@$(MAKE) --no-print-directory scenarios
 
 scenarios: setup ## the molecule scenarios alone
 	@echo "== molecule"
 	@if $(SANDBOX) ready; then \
-	    $(BIN)/molecule test --all; \
+	    rm -f .sandbox/tests-*.log; \
+	    $(BIN)/molecule test --all || { grep -hs '^FAILED\|^ERROR\|^E  ' .sandbox/tests-*.log | cut -c1-300 | tail -n 40; exit 1; }; \
 	else \
 	    echo "The molecule scenarios were NOT run: this computer cannot run them, for the reasons above."; \
 	    [ "$${CI:-}" != true ]; \

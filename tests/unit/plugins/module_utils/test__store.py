@@ -217,7 +217,8 @@ def fixture_somebody(tmp_path):
     """For a moment, an account without rights of its own."""
     if os.getuid() != 0:
         pytest.skip("only root becomes another account")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    below = tmp_path.relative_to(tempfile.gettempdir())
+    for folder in (tmp_path, *tmp_path.parents[: len(below.parts) - 1]):
         folder.chmod(0o755)
 
     @contextlib.contextmanager
