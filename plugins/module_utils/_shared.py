@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +26,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, run
-from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, exclusive, put_json, put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, put_texts, remove_all, run
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import LockedError, as_json, exclusive
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import (
     COMMIT,
     GitAccess,
@@ -295,6 +294,11 @@ class Shared:
             return None
         return settled if COMMIT.fullmatch(str(settled.commit)) else None
 
+    def settle(self, settled: Settled) -> None:
+        """Remember it. Raises CommandError."""
+        give_folder(self.path, ".git", self.account)
+        put_texts({self.record: as_json(asdict(settled))}, self.account)
+
     def head(self) -> str | None:
         """The commit that git says is checked out."""
         try:
@@ -466,12 +470,12 @@ def _content(shared: Shared, plan: Plan, tree: Tree, manifest: str, dry: bool) -
     if dry:
         return None
     copy = shared.cache / "git" / f".shared-{plan.wanted.commit[:12]}"
-    shutil.rmtree(copy, ignore_errors=True)
+    remove_all([copy], shared.account)
     try:
         plan.mirror.checkout(plan.wanted.commit, copy)
         return read_content(copy, tree, manifest, protocols)
     finally:
-        shutil.rmtree(copy, ignore_errors=True)
+        remove_all([copy], shared.account)
 
 
 def _explain(shared: Shared, wanted: Settled, problems: Sequence[str], blocking: Sequence[Conflict]) -> str:
@@ -490,14 +494,14 @@ def put_shared(shared: Shared, plan: Plan) -> str | None:
     """Bring the folder to the planned commit; returns where files that had to give way were saved. Raises GitError, SharedError."""
     if not plan.moves or plan.comparison is None:
         if plan.found != plan.wanted:
-            put_json(shared.record, asdict(plan.wanted))
+            shared.settle(plan.wanted)
         return None
     commit = plan.wanted.commit
     try:
         _prepare(shared, plan)
         saved = _save(shared, [conflict.name for conflict in plan.comparison.conflicts if conflict.is_file])
         # From here on a killed run is known to the next one, which may find files of either commit.
-        put_json(shared.record, asdict(Settled(plan.wanted.url, plan.wanted.version, commit, complete=False)))
+        shared.settle(replace(plan.wanted, complete=False))
         base = plan.base
         if plan.interrupted and plan.found and plan.found.commit != commit and shared.tree(plan.found.commit):
             _move(shared, base, plan.found.commit)
@@ -508,7 +512,7 @@ def put_shared(shared: Shared, plan: Plan) -> str | None:
     left = compare(shared.path, shared.tree(commit) or {}).stale
     if left:
         raise SharedError(f"git left these files of {commit} other than they should be in {shared.path}: {', '.join(left[:SHOWN])}")
-    put_json(shared.record, asdict(plan.wanted))
+    shared.settle(plan.wanted)
     return saved
 
 
@@ -520,10 +524,10 @@ def _prepare(shared: Shared, plan: Plan) -> None:
             for name in (".", *folders, *files):
                 os.chown(name, shared.account.uid, shared.account.gid, dir_fd=handle, follow_symlinks=False)
     shared.access.git("init", "--quiet", cwd=shared.path)
-    for lock in shared.git_dir.glob("*.lock"):
-        lock.unlink(missing_ok=True)  # left by a process that was killed; ours is the only one here
+    # Left by a process that was killed; ours is the only one here.
+    remove_all(shared.git_dir.glob("*.lock"), shared.account)
     # No conversions, so that files are byte for byte those of the commit.
-    put_text(shared.git_dir / "info/attributes", "* -text -eol -filter -ident -working-tree-encoding\n")
+    put_texts({shared.git_dir / "info/attributes": "* -text -eol -filter -ident -working-tree-encoding\n"}, shared.account)
     shared.git("config", "remote.origin.url", plan.wanted.url)
     plan.mirror.fetch(plan.wanted.commit)
     mirrored = (f"file://{plan.mirror.path}", f"refs/wanted/{plan.wanted.commit}")

@@ -444,6 +444,12 @@ def test_check_mode_foretells_and_changes_nothing(installed, origin):
 # --- another account ---------------------------------------------------------------------------------------------
 
 
+def give_all(path, uid):
+    for folder, names, files in os.walk(path):
+        for name in (".", *names, *files):
+            os.chown(Path(folder, name), uid, -1)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run git as another account")
 def test_git_runs_as_the_account_in_folders_that_root_made(monkeypatch):
     nobody = Account.named("nobody")
@@ -458,11 +464,23 @@ def test_git_runs_as_the_account_in_folders_that_root_made(monkeypatch):
         origin.git("clone", "--quiet", origin.url, str(machine.path))
         (machine.path / "models/loras/mine").write_text("model")
         origin.commit({"models/loras/new": "2"})
-        for folder, names, files in os.walk(origin.path):
-            for name in (".", *names, *files):
-                os.chown(Path(folder, name), nobody.uid, nobody.gid)
+        give_all(origin.path, nobody.uid)
         answer = machine.run(account="nobody")
         assert answer.get("msg") is None and answer["changed"]
         assert machine.files() == {**FILES, "models/loras/new": "2", "models/loras/mine": "model"}
         assert [(machine.path / name).stat().st_uid for name in ("models/loras/new", "models/loras/mine")] == [nobody.uid, 0]
         assert not machine.run(account="nobody")["changed"]
+
+        # What the account put there leads root nowhere.
+        roots = root / "roots"
+        roots.mkdir()
+        (roots / "index.lock").touch()
+        shutil.rmtree(machine.path / ".git/info")
+        (machine.path / ".git/info").symlink_to(roots)
+        give_all(origin.path, 0)
+        origin.commit({"more": "3"})
+        give_all(origin.path, nobody.uid)
+        assert "Permission denied" in machine.run(account="nobody", update=True)["msg"]
+        assert [path.name for path in roots.iterdir()] == ["index.lock"]
+        (machine.path / ".git/info").unlink()
+        assert machine.run(account="nobody", update=True)["changed"]
