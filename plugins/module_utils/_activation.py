@@ -294,7 +294,10 @@ class Activation:
         lock = self.workspace.lock_of(release)
         if lock:
             self.workspace.point("candidate", release)
-            self.workspace.settle(fork=lock.fork, packs=lock.packs)
+            _fork, before = self.workspace.settled()
+            served = (*lock.packs, *(one.pack for one in lock.skipped))
+            others = [pack for pack in before if pack.name not in {one.name for one in served}]
+            self.workspace.settle(fork=lock.fork, packs=[*served, *others])
 
 
 def check_flags(lock: Lock, instances: Sequence[WantedInstance]) -> None:

@@ -38,6 +38,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._install_script im
 from ansible_collections.emprops.comfyui.plugins.module_utils._known_bad import bad_packages, judge_pack, refused_packages
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import ManifestError, Pack, parse_packs, same_origin
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive import (
+    MARK,
     Archive,
     ArchiveError,
     RegistryAccess,
@@ -72,7 +73,6 @@ PARALLEL = 16
 PARALLEL_SCRIPTS = 4
 SCRIPT = "install.py"
 # The mark of an archive of the registry that was unpacked to its end (see _pack_archive.py).
-ARCHIVE_MARK = ".emprops-archive"
 
 T = TypeVar("T")
 _FAILURES = (ArchiveError, CommandError, GitError, InstallScriptError, OSError, RequirementsError)
@@ -116,6 +116,7 @@ class FillPlan:
     # Packs that cannot be planned, and why.
     problems: Mapping[str, str] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
+    pinned: frozenset[str] = frozenset()
     # Who outranks whom where requirements collide: an install_order comes first, then the name, whatever order they are listed in.
     ranks: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -199,7 +200,7 @@ def plan_fill(workspace: Workspace, packs: Sequence[Pack], outside: Outside, cho
     if unknown:
         raise ReleaseError(f"asked to update {', '.join(unknown)}, which the manifest does not list")
     _fork, settled = workspace.settled()
-    planner = _Planner(workspace, outside, choices, (*settled, *(found.packs if found else ())))
+    planner = _Planner(workspace, outside, choices, (*settled, *(_all_packs(found) if found else ())))
     enabled = [pack for pack in packs if pack.enabled]
     answers, problems = _each(enabled, planner.lock)
     locked = tuple(answers[pack.name] for pack in enabled if pack.name in answers)
@@ -212,11 +213,15 @@ def plan_fill(workspace: Workspace, packs: Sequence[Pack], outside: Outside, cho
         opened=opened[0] if opened else None,
         problems=problems,
         disabled=tuple(pack.name for pack in packs if not pack.enabled),
+        pinned=frozenset(pack.name for pack in enabled if pack.commit or pack.version),
         ranks={pack.name: rank for rank, pack in enumerate(ranked)},
         warnings=tuple(planner.warnings),
         fetched=planner.seconds,
     )
-    return bare if problems else replace(bare, sealed=_sealed_with(workspace, bare, choices))
+    if problems:
+        return bare
+    known_bad = refuse_bad_packages(workspace, found.id) if found else []
+    return replace(bare, sealed=_sealed_with(workspace, bare, choices), warnings=(*bare.warnings, *known_bad))
 
 
 @dataclass
@@ -271,7 +276,8 @@ class _Planner:
         asked = pack.version or ""
         known = next((one for one in self.known if one.name == pack.name and same_origin(one, pack)), None)
         bare = LockedPack(pack.name, cnr_id=pack.cnr_id, version_asked=asked)
-        if known and known.version_asked == asked and known.sha256 and (asked or not self._is_in(pack, self.choices.update)):
+        is_it = asked in (known.version, known.version_asked) if known and asked else not self._is_in(pack, self.choices.update)
+        if known and known.sha256 and is_it:
             return replace(bare, version=known.version, sha256=known.sha256)
         version, _url, warnings = resolve_archive(pack.cnr_id, pack.version, self.outside.registry)
         self.warnings += [f"{pack.name}: {warning}" for warning in warnings]
@@ -297,6 +303,10 @@ def _make_git_cache(cache: Path, account: Account | None) -> None:
         make_dir(cache / "git", account or Account.named(None))
 
 
+def _all_packs(lock: Lock) -> tuple[LockedPack, ...]:
+    return (*lock.packs, *(one.pack for one in lock.skipped))
+
+
 def _sealed_with(workspace: Workspace, plan: FillPlan, choices: Choices) -> str | None:
     """The newest sealed release that is what the plan wants, the wanted one before all."""
     preferred = {f"{name}=={version}" for name, version in choices.policy.prefer.items()}
@@ -308,6 +318,8 @@ def _sealed_with(workspace: Workspace, plan: FillPlan, choices: Choices) -> str 
         if skipped and (choices.policy.on_conflict != "skip_pack" or (skipped | {"all"}) & set(choices.update)):
             return False
         if skipped and lock.ranked != plan.ranked:  # another one would be skipped
+            return False
+        if refuse_bad_packages(workspace, lock.id):
             return False
         folder = workspace.releases / lock.id / "ComfyUI/custom_nodes"
         return all((folder / pack.name).is_dir() for pack in lock.packs)
@@ -342,7 +354,7 @@ def unchanged_packs(workspace: Workspace, plan: FillPlan) -> FillReport:
     skipped = {one.pack.name: one.reason for one in lock.skipped} if lock else {}
     for pack in plan.packs:
         old = before.get(pack.name)
-        same = old is not None and old.wanted == replace(pack, version_asked=old.version_asked)
+        same = old is not None and old.wanted == replace(pack, branch=old.branch, version_asked=old.version_asked)
         row = PackReport(pack.name, pack.at, old.at if old else None, changed=not same)
         row.seconds["fetch"] = plan.fetched.get(pack.name)
         row.seconds["import"] = imports.get(pack.name)
@@ -451,12 +463,18 @@ def fill(workspace: Workspace, plan: FillPlan, outside: Outside, choices: Choice
     remove_all([path / "filled.json"], workspace.account)
     filling = _Filling(workspace, path, plan, outside, choices, report)
     filling.timed("fetch", filling.put_packs)
-    workspace.settle(packs=_settled(workspace, plan, filling.gone))
+    # A new pack need not be asked for again. What replaces a commit that serves, or was pinned, counts once it is sealed.
+    workspace.settle(packs=_settled(workspace, plan, {*filling.gone, *plan.before, *plan.pinned}))
     filling.bring_packages()
     filling.timed("scripts", filling.run_scripts)
     filling.link_lasting()
     if not report.problems:
         filling.finish()
+
+
+def keep_settled(workspace: Workspace, plan: FillPlan) -> None:
+    """Where nothing is to be done: remember the commits all the same, since a branch may be named otherwise now. Raises OSError."""
+    workspace.settle(packs=_settled(workspace, plan))
 
 
 def _settled(workspace: Workspace, plan: FillPlan, gone: Collection[str] = ()) -> list[LockedPack]:
@@ -536,8 +554,6 @@ class _Filling:
         registry = self.outside.registry
         archive = fetch_archive(pack.cnr_id, pack.version, self.workspace.cache, registry, sha256=pack.sha256 or None)
         unpack_archive(Archive(pack.cnr_id, pack.version, archive.sha256), self.workspace.cache, target)
-        mark = {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": archive.sha256}
-        put_texts({target / ARCHIVE_MARK: as_json(mark)}, self.workspace.account)
 
     # --- Python packages ---
 
@@ -632,10 +648,14 @@ class _Filling:
             raise ReleaseError(outcome.error)
         put_texts({self.path / "install_logs" / f"{pack.name}.json": as_json({"at": pack.at})}, account)
 
+    def _has_its_python(self, lock: Lock) -> bool:
+        opened = self.workspace.opened()
+        return opened is not None and opened[1].python_version == lock.python_version and self.plan.python.base == lock.python.base
+
     def _take_over(self, pack: LockedPack) -> bool:
         """The same pack in the same environment need not run its script again: what it made is taken from the release before."""
         before = self.plan.before.get(pack.name)
-        if self.plan.found is None or before is None or before.wanted != pack or before.added:
+        if self.plan.found is None or before is None or before.wanted != pack or before.added or not self._has_its_python(self.plan.found):
             return False
         old = self.workspace.releases / self.plan.found.id
         logs, lock = "install_logs", "requirements.lock"
@@ -685,7 +705,10 @@ class _Filling:
         run(["mkdir", "-p", "--", str(lasting.parent)], account=runner)
         if not os.path.lexists(lasting):
             if inside.exists():
-                run(["cp", "--recursive", "--no-target-directory", "--", str(inside), str(lasting)], account=runner)
+                partial = lasting.with_name(f".{lasting.name}.partial")
+                remove_all([partial], runner)
+                run(["cp", "--recursive", "--no-target-directory", "--", str(inside), str(partial)], account=runner)
+                run(["mv", "-T", "--", str(partial), str(lasting)], account=runner)
             elif folder:
                 run(["mkdir", "--", str(lasting)], account=runner)
         run(["rm", "-rf", "--", str(inside)], account=builder)
@@ -701,6 +724,7 @@ class _Filling:
             "skipped": [asdict(one) for one in skipped],
             "preferred": list(self.resolution.preferred),
             "ranked": list(self.plan.ranked),
+            "settled": [asdict(pack.wanted) for pack in _settled(self.workspace, self.plan)],
         }
         put_texts({self.path / "filled.json": as_json(filled)}, self.workspace.account)
 
@@ -727,7 +751,7 @@ def _discard(pack: Path, account: Account) -> None:
 
 
 def _is_ours(pack: Path) -> bool:
-    return (pack / ".git").is_dir() or (pack / ARCHIVE_MARK).is_file()
+    return (pack / ".git").is_dir() or (pack / MARK).is_file()
 
 
 def _is_at(target: Path, pack: LockedPack, lasting: Path) -> bool:
@@ -742,7 +766,7 @@ def _is_at(target: Path, pack: LockedPack, lasting: Path) -> bool:
     if not pack.cnr_id:
         return head_of(target) == pack.commit
     try:
-        mark = json.loads(read_text(target / ARCHIVE_MARK))
+        mark = json.loads(read_text(target / MARK))
     except ValueError:
         return False
     return bool(mark == {"cnr_id": pack.cnr_id, "version": pack.version, "sha256": pack.sha256})

@@ -348,7 +348,7 @@ class Mirror:
             with _IN_USE.setdefault(self.path, threading.Lock()):
                 self._put_files(commit, place)
         except CommandError as error:
-            if depth == 0 and re.search(r"unable to read|missing (blob|tree)|bad object|corrupt|inflate", error.output):
+            if re.search(r"unable to read|missing (blob|tree)|bad object|corrupt|inflate", error.output):
                 # The cache is damaged, not the repository.
                 remove_all([self.path, place], self.access.account)
                 self.fetch(commit)

@@ -49,6 +49,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     run,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import put_text
+from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive import MARK
 
 OUTPUT_LIMIT = 1024 * 1024
 SHOWN_LINES = 15
@@ -508,10 +509,10 @@ def _fingerprint(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _copy_pack(copy: Path, original: Path, target: Path, builder: Account) -> None:
-    """What the script made of the pack, but with git's files of the original: git runs programs that those name."""
+    """What the script made of the pack, but with git's files of the original (git runs programs that those name) and our mark."""
     _make_folder(target, builder)
     for rel, state in _walk(copy):
-        if ".git" in rel.split("/"):
+        if _is_kept(rel):
             continue
         if stat.S_ISDIR(state.st_mode):
             _make_folder(target / rel, builder)
@@ -526,11 +527,16 @@ def _copy_pack(copy: Path, original: Path, target: Path, builder: Account) -> No
         else:
             raise _RefusedError(f"install.py left {rel}, which is neither a file nor a folder nor a link")
     for rel, state in _walk(original):
-        if ".git" in rel.split("/") and _is_real_folder(target, posixpath.dirname(rel)):
+        if _is_kept(rel) and _is_real_folder(target, posixpath.dirname(rel)):
             if stat.S_ISDIR(state.st_mode):
                 _make_folder(target / rel, builder)
             else:
                 os.link(original / rel, target / rel, follow_symlinks=False)
+
+
+def _is_kept(rel: str) -> bool:
+    """Whether it says what the pack is, which is not the script's to change."""
+    return ".git" in rel.split("/") or rel == MARK
 
 
 def _stays_inside(rel: str, leads: str) -> bool:

@@ -24,11 +24,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from ansible_collections.emprops.comfyui.plugins.module_utils._files import as_json
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_content import hash_file
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_url import DownloadError, PassingError, host_of
 from ansible_collections.emprops.comfyui.plugins.module_utils._model_wire import Client, Link
@@ -44,6 +45,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._questions import 
 from ansible_collections.emprops.comfyui.plugins.module_utils._workflow_safety import HostsError, check_url, is_private_host, printable
 
 TRACKING = ".tracking"
+# Which archive a folder came from; ours.
+MARK = ".emprops-archive"
 LARGEST_ARCHIVE = 512 * 1024**2
 LARGEST_PACK = 4 * 1024**3
 MOST_MEMBERS = 100_000
@@ -167,6 +170,8 @@ def unpack_archive(archive: Archive, cache: Path, target: Path) -> None:
                 if os.fstat(top).st_uid != os.geteuid():
                     raise ArchiveError(f"{target.parent} is being changed by somebody else")
                 _write_members(zipped, top, os.fstat(parent))
+                with _new_file(MARK, top, 0o644, os.fstat(parent)) as mark:
+                    mark.write(as_json(asdict(archive)).encode())
                 _hand_over(top, 0o755, os.fstat(parent))
             os.rename(partial, target.name, src_dir_fd=parent, dst_dir_fd=parent)
         except BaseException:
@@ -325,7 +330,7 @@ def _write_members(zipped: zipfile.ZipFile, top: int, owner: os.stat_result) -> 
     written = []
     for info in zipped.infolist():
         name = info.filename.removesuffix("/")
-        if name == TRACKING:
+        if name in (TRACKING, MARK):
             continue
         for folder in [*_folders_above(name), *([name] if info.is_dir() else [])]:
             if folder not in made:

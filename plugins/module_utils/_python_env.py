@@ -27,6 +27,7 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._command import (
     Account,
     CommandError,
     package_index_environment,
+    put_texts,
     remove_all,
     run,
 )
@@ -132,14 +133,16 @@ class PythonEnv:
 
     def create(self, like: Path | None = None, version_of_like: str = "") -> str:
         """Make the environment and return its Python version: empty, or as that of another release (`like`). Raises PythonEnvError."""
-        uv = self.uv()
         version = interpreter_version(self.options.interpreter)
         if not self.python.exists():
             self._clear()
             if like is None or version_of_like != version or not self._copy(like / "venv"):
-                self._clear()
-                self.run_uv(uv, "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
+                self._make()
         return version
+
+    def _make(self) -> None:
+        self._clear()
+        self.run_uv(self.uv(), "venv", "--quiet", "--no-project", "--python", self.options.interpreter, str(self.venv))
 
     def _clear(self) -> None:
         try:
@@ -169,10 +172,19 @@ class PythonEnv:
         """
         uv = self.uv()
         arguments = ["pip", "sync", "--quiet", "--python", str(self.python)]
+        begun = self.release / "installing"
+        if begun.exists():
+            # uv takes a package for whole by its name and version, also one that it was killed in.
+            self._make()
+        put_texts({begun: ""}, self.account)
         try:
             self.run_uv(uv, *arguments, *self._index_arguments(self.allowed_indexes()), str(self.lock), cwd=self.folder)
         except PythonEnvError as error:
-            raise blame_build(str(error), self.lock.read_text(encoding="utf-8"), error) from error
+            blamed = blame_build(str(error), self.lock.read_text(encoding="utf-8"), error)
+            if isinstance(blamed, BuildError):
+                remove_all([begun], self.account)  # all is built before anything is installed
+            raise blamed from error
+        remove_all([begun], self.account)
 
     @property
     def folder(self) -> Path:

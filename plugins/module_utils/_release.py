@@ -302,6 +302,10 @@ class OpenPlan:
         return {"before": before, "after": {"fork": asdict(self.fork), "python": self.python.as_dict()}}
 
 
+def _is_version_of(one: Fork, other: Fork) -> bool:
+    return same_repository(one.repository, other.repository) and one.version == other.version
+
+
 def _is_built_of(lock: Lock, fork: Fork, python: PythonOptions) -> bool:
     same = same_repository(lock.fork.repository, fork.repository) and lock.fork.commit == fork.commit
     return same and lock.python.base == python.base
@@ -322,7 +326,7 @@ def plan_open(
     opened = workspace.opened()
     commit = version if COMMIT.fullmatch(version) else None
     settled, _packs = workspace.settled()
-    known = [settled, opened[1].fork if opened else None, found.fork if found else None]
+    known = [settled, found.fork if found else None, opened[1].fork if opened else None]
     same = [fork for fork in known if fork and same_repository(fork.repository, repository) and fork.version == version]
     if commit is None and same and not update:
         commit = same[0].commit
@@ -354,7 +358,8 @@ def open_release(workspace: Workspace, plan: OpenPlan, access: GitAccess) -> Pat
     like = plan.like if plan.like and plan.like.python.base == plan.python.base else None
     env = PythonEnv(path, workspace.cache, plan.python, workspace.account)
     version = env.create(workspace.releases / like.id, like.python_version) if like else env.create()
-    workspace.settle(fork=plan.fork)
+    if plan.found is None or not _is_version_of(plan.found.fork, plan.fork):
+        workspace.settle(fork=plan.fork)  # what replaces a commit that serves counts once it is sealed
     opened = Lock(path.name, _now(), plan.fork, plan.python, version)
     put_texts({path / "opened.json": as_json(opened.as_dict())}, workspace.account)
     return path
@@ -402,7 +407,9 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
         return (lock.id if lock else None), False
     path, lock = opened
     try:
-        filled = Lock.of({**lock.as_dict(), **json.loads((path / "filled.json").read_text(encoding="utf-8"))})
+        data = json.loads((path / "filled.json").read_text(encoding="utf-8"))
+        settled = [LockedPack.of(pack) for pack in data.pop("settled")]
+        filled = Lock.of({**lock.as_dict(), **data})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"release {path.name} has no custom nodes and Python packages yet; run the custom_nodes role first") from error
     code = path / "ComfyUI"
@@ -424,6 +431,7 @@ def seal(workspace: Workspace) -> tuple[str | None, bool]:
     # After a power cut the lock must not vouch for files that never reached the disk.
     run(["sync", "--file-system", str(path)], timeout=900)
     put_texts({path / "release.json": as_json(final.as_dict())}, workspace.account)
+    workspace.settle(fork=lock.fork, packs=settled)
     workspace.point("candidate", path.name)
     return path.name, True
 

@@ -225,8 +225,8 @@ from ansible_collections.emprops.comfyui.plugins.module_utils._fill import (
     adopted_packs,
     fill,
     find_unlisted,
+    keep_settled,
     plan_fill,
-    refuse_bad_packages,
     unchanged_packs,
 )
 from ansible_collections.emprops.comfyui.plugins.module_utils._git import GitError
@@ -263,15 +263,16 @@ NOTHING = {"packs": [], "unlisted": {}, "release": None, "seconds": {}, "unset":
 
 def wanted_packs(options, workspace, access, unlisted):
     """All packs that the machine shall have, and warnings: the manifest's, the inventory's, those needed, those adopted."""
-    listed, warnings = read_manifest(options["manifest_file"], access.protocols)
+    packs, warnings = read_manifest(options["manifest_file"], access.protocols)
     more, warned = parse_packs(options["manifest"] or [], "the manifest", access.protocols)
-    packs, also = merge_packs([*listed, *more], options["packs"], access.protocols)
+    packs, also = merge_packs([*packs, *more], options["packs"], access.protocols)
     packs = add_needed(packs, options["needed"], access.protocols)
     entries = []
     if options["unlisted"] == "adopt":
         known = {entry["name"]: entry for entry in adopted_packs(workspace)}
         known.update({name: entry for name, entry in unlisted.items() if entry})
-        entries = list(known.values())
+        listed = {pack.name for pack in packs}
+        entries = [entry for name, entry in known.items() if name not in listed]
         packs = add_needed(packs, entries, access.protocols)
     return packs, entries, [*warnings, *warned, *also]
 
@@ -346,10 +347,11 @@ def main():
             report = unchanged_packs(workspace, plan)
             if plan.changed and not module.check_mode:
                 fill(workspace, plan, outside, choices, report)
-            problems = report.problems + (refuse_bad_packages(workspace, plan.sealed) if plan.sealed else [])
-            if problems:
-                raise ReleaseError("\n".join(problems))
-            if adopted != adopted_packs(workspace) and adopted and not module.check_mode:
+            elif not module.check_mode:
+                keep_settled(workspace, plan)
+            if report.problems:
+                raise ReleaseError("\n".join(report.problems))
+            if options["unlisted"] == "adopt" and adopted != adopted_packs(workspace) and not module.check_mode:
                 adopt(workspace, adopted)
             # Last, because the running instances read it when they are started anew.
             env_changed = put_text(Path(options["env_file"]), render_env(env), mode=0o600, dry=module.check_mode)

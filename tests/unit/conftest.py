@@ -102,12 +102,14 @@ def fixture_account() -> Account:
     return Account.named(None)
 
 
-def write_wheel(folder: Path, name: str, version: str, requires: Sequence[str] = ()) -> None:
+def write_wheel(folder: Path, name: str, version: str, requires: Sequence[str] = (), files: Mapping[str, str] | None = None) -> None:
     """The smallest package that installs; `import <name>` gives its version."""
     info = f"{name}-{version}.dist-info"
     needed = "".join(f"Requires-Dist: {line}\n" for line in requires)
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         archive.writestr(f"{name}/__init__.py", f"version = {version!r}\n")
+        for path, text in (files or {}).items():
+            archive.writestr(path, text)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from dataclasses import replace
@@ -17,20 +19,25 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.emprops.comfyui.plugins.module_utils import _fill
+from ansible_collections.emprops.comfyui.plugins.module_utils._activation import Activation
 from ansible_collections.emprops.comfyui.plugins.module_utils._command import Account, CommandError, put_texts, remove_all, run
 from ansible_collections.emprops.comfyui.plugins.module_utils._files import read_own
 from ansible_collections.emprops.comfyui.plugins.module_utils._fill import Outside, adopt, adopted_packs, find_unlisted, unchanged_packs
 from ansible_collections.emprops.comfyui.plugins.module_utils._manifest import Pack
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_archive import RegistryAccess
 from ansible_collections.emprops.comfyui.plugins.module_utils._pack_requirements import RequirementsError, Source, read_requirements
+from ansible_collections.emprops.comfyui.plugins.module_utils._python_env import PythonEnvError
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import ReleaseError, seal
 from ansible_collections.emprops.comfyui.plugins.module_utils._resolution import Policy
 from support.comfy_registry import Registry
 from support.outside import server
-from unit.conftest import write_sdist
+from unit.conftest import write_sdist, write_wheel
 from unit.fixtures.release_machine import NODES, head, pack_of
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can keep a script from the rest of the machine")
+
+
+FILES = 20_000
 
 
 def states(report):
@@ -543,3 +550,205 @@ def test_packs_of_one_repository_move_together(machine, origin):
         repository.commit({name: ""})
     lock = mended(machine, *packs, update=["all"])
     assert all((machine.nodes(lock.id) / name / name).exists() for name in names)
+
+
+# --- what one run leaves must not mislead the next ---
+
+
+@pytest.fixture(name="big")
+def fixture_big(machine, python, tmp_path):
+    """A pack that asks for a package of many files; yields the pack and a function that counts those which are there."""
+    folder = tmp_path / "wheels"
+    shutil.copytree(python.torch_wheels_dir, folder)
+    write_wheel(folder, "big", "1.0", files={f"big/d{number % 100}/f{number}.py": "x = 1\n" for number in range(FILES)})
+    machine.python = replace(python, torch_wheels_dir=str(folder))
+    return lambda release: sum(1 for _ in (machine.workspace.releases / release).glob("venv/lib/python3*/site-packages/big/d*/*.py"))
+
+
+def test_a_package_that_uv_was_killed_in_is_made_whole_by_the_next_run(machine, origin, big):
+    pack, other = pack_of(origin("p", {"requirements.txt": "big\n"})), pack_of(origin("other", {"__init__.py": NODES}))
+    _plan, path = machine.open()
+    ended = threading.Event()
+
+    def kill():
+        while not ended.is_set():
+            children = subprocess.run(["pgrep", "-P", str(os.getpid()), "uv"], capture_output=True, text=True, check=False).stdout.split()
+            if big(path.name) and children:
+                os.kill(int(children[0]), signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(PythonEnvError):
+            machine.fill(pack)
+    finally:
+        ended.set()
+        killer.join()
+    assert 0 < big(path.name) < FILES
+    first = mended(machine, pack)
+    assert (first.id, big(first.id)) == (path.name, FILES)
+    machine.open()
+    assert big(mended(machine, pack, other).id) == FILES
+
+
+def test_an_environment_is_not_made_anew_where_a_build_failed(machine, origin, python, tmp_path):
+    folder = tmp_path / "wheels"
+    shutil.copytree(python.torch_wheels_dir, folder)
+    machine.python = replace(python, torch_wheels_dir=str(folder))
+    write_sdist(folder, "needy", "import nothing_of_that_name")
+    _plan, path = machine.open()
+    machine.try_fill(pack_of(origin("bad", {"requirements.txt": "needy\n"})))
+    before = (path / "venv").stat().st_ino
+    mended(machine, pack_of(origin("good", {"requirements.txt": "shared_part\n"})))
+    assert (path / "venv").stat().st_ino == before
+
+
+def test_a_pack_of_the_registry_that_a_script_took_the_mark_from_is_still_ours(machine, origin, registry):
+    script = "import pathlib\nfor name in ('.emprops-archive', '.tracking'):\n    pathlib.Path(name).unlink()\n"
+    registry.publish("my-pack", "1.0.0", {"__init__.py": NODES, "install.py": script})
+    pack = Pack("P", cnr_id="my-pack")
+    machine.open()
+    _plan, report = machine.try_fill(pack, pack_of(origin("bad", {"install.py": "raise SystemExit(1)\n"})))
+    assert states(report) == {"P": "installed", "bad": "failed"}
+    assert [one.name for one in mended(machine, pack).packs] == ["P"]
+    other = pack_of(origin("other", {"__init__.py": NODES}))
+    machine.open()
+    assert "P" not in [path.name for path in machine.nodes(mended(machine, other).id).iterdir()]
+
+
+def test_files_that_a_pack_keeps_are_copied_whole_or_not_at_all(machine, origin):
+    lasting = machine.workspace.root / "persist"
+    lasting.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(lasting)], check=False).returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        repository = origin("p", {"__init__.py": NODES, "presets/a": "1"})
+        (repository.path / "presets/b").write_bytes(os.urandom(3_000_000))
+        repository.commit({})
+        pack = pack_of(repository, persist=("presets/",))
+        machine.open()
+        _plan, report = machine.try_fill(pack)
+        assert states(report) == {"p": "failed"} and "No space left on device" in report.problems[0]
+        subprocess.run(["mount", "-o", "remount,size=50m", str(lasting)], check=True)
+        release = mended(machine, pack)
+        assert (machine.nodes(release.id) / "p/presets/b").stat().st_size == 3_000_000
+        assert [path.name for path in (lasting / "p").iterdir()] == ["presets"]
+    finally:
+        subprocess.run(["umount", "--lazy", str(lasting)], check=True)
+
+
+@pytest.mark.parametrize("how", ["pin", "update"])
+def test_a_commit_that_failed_does_not_take_the_place_of_the_one_that_serves(machine, origin, how):
+    repository = origin("p", {"__init__.py": NODES, "requirements.txt": "shared_part\n"})
+    good = head(repository)
+    serving, _changed = machine.deploy(pack_of(repository))
+    bad = repository.commit({"requirements.txt": "no_such_package\n"})
+    if how == "pin":
+        _plan, report = machine.try_fill(pack_of(repository, commit=bad))
+    else:
+        _plan, report = machine.try_fill(pack_of(repository), update=["p"])
+    assert states(report) == {"p": "failed"}
+    plan, report = machine.try_fill(pack_of(repository))
+    assert (states(report), plan.packs[0].commit, plan.sealed) == ({"p": "installed"}, good, serving)
+    # Upstream takes it back by a forced push, which is nothing to us, who never served it.
+    repository.git("reset", "--hard", "--quiet", good)
+    mend = repository.commit({"more": ""})
+    machine.open()
+    assert machine.plan_fill(pack_of(repository), update=["p"]).packs[0].commit == mend
+
+
+def test_a_comfyui_that_failed_does_not_take_the_place_of_the_one_that_serves(machine, origin, fork):
+    pack = pack_of(origin("p", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n"}))
+    (serving, _changed), before = machine.deploy(pack), head(fork)
+    moved = fork.commit({"requirements.txt": "torch<9\nshared_part>=2\n"})
+    machine.open(update=True)
+    _plan, report = machine.try_fill(pack)
+    assert states(report) == {"p": "failed"}
+    plan, _path = machine.open()
+    assert plan.fork.commit == before
+    assert machine.plan_fill(pack).sealed == serving
+    assert machine.plan_open(update=True).fork.commit == moved
+
+
+def test_a_branch_that_is_only_named_now_is_kept_where_it_is(machine, origin, monkeypatch):
+    repository = origin("p", {"__init__.py": NODES})
+    machine.deploy(pack_of(repository))
+    named = pack_of(repository, branch="main")
+    plan, report = machine.try_fill(named)
+    assert (plan.changed, report.row("p").changed) == (False, False)
+    _fill.keep_settled(machine.workspace, plan)
+    repository.commit({"more": ""})
+    monkeypatch.setattr(_fill, "_first_commit", None)  # nobody is asked
+    assert not machine.plan_fill(named).changed
+
+
+def test_a_version_of_the_registry_that_is_pinned_or_set_free_asks_nobody(machine, registry):
+    registry.publish("my-pack", "1.0.0", {"__init__.py": NODES})
+    machine.open()
+    mended(machine, Pack("P", cnr_id="my-pack"))
+    asked = len(registry.requests)
+    pinned = machine.plan_fill(Pack("P", cnr_id="my-pack", version="1.0.0"))
+    _fill.keep_settled(machine.workspace, pinned)
+    registry.publish("my-pack", "1.1.0", {"__init__.py": NODES})
+    free = machine.plan_fill(Pack("P", cnr_id="my-pack"))
+    assert (pinned.changed, free.changed, len(registry.requests)) == (False, False, asked)
+    assert machine.plan_fill(Pack("P", cnr_id="my-pack"), update=["P"]).packs[0].version == "1.1.0"
+
+
+def test_a_release_with_a_package_that_became_known_as_bad_is_not_wanted_any_more(machine, origin, monkeypatch):
+    pack, other = pack_of(origin("p", {"requirements.txt": "shared_part\n"})), pack_of(origin("other", {"__init__.py": NODES}))
+    bad, _changed = machine.deploy(pack)
+    monkeypatch.setattr(_fill, "refused_packages", lambda: ["shared-part!=2.0"])
+    told = "shared-part 2.0 is refused"
+    monkeypatch.setattr(_fill, "bad_packages", lambda pins: [told] if pins.get("shared-part") == "2.0" else [])
+    plan = machine.plan_fill(pack)
+    assert (plan.sealed, plan.warnings) == (None, (told,))
+    machine.open()
+    good = mended(machine, pack)
+    assert good.id != bad and "shared-part==1.0" in (machine.workspace.releases / good.id / "requirements.lock").read_text()
+    machine.deploy(other)
+    assert machine.plan_fill(pack).sealed == good.id
+
+
+def test_what_a_script_made_for_one_python_is_not_taken_for_another(machine, origin):
+    script = "import os, pathlib\npathlib.Path('made').write_text(os.urandom(8).hex())\n"
+    pack = pack_of(origin("p", {"__init__.py": NODES, "install.py": script}))
+    machine.open()
+    first = mended(machine, pack)
+    machine.open(python={"interpreter": str(Path(sys.executable).resolve())})
+    second = mended(machine, pack)
+    assert first.id != second.id
+    made = [(machine.nodes(release.id) / "p/made").read_text() for release in (first, second)]
+    assert made[0] != made[1]
+
+
+def test_a_damaged_mirror_of_a_submodule_is_fetched_again(machine, origin):
+    part, nested = origin("part", {"p": "x" * 100}), origin("nested", {"__init__.py": NODES})
+    nested.git("submodule", "--quiet", "add", part.url, "part")
+    nested.commit({})
+    pack, other = pack_of(nested, recursive=True), pack_of(origin("other", {"__init__.py": NODES}))
+    machine.deploy(pack)
+    (mirror,) = (machine.workspace.cache / "git").glob("part-*.git")
+    for path in [*mirror.glob("objects/pack/*.pack"), *mirror.glob("objects/[0-9a-f][0-9a-f]/*")]:
+        path.unlink()
+        path.write_bytes(b"damaged")
+    release, _changed = machine.deploy(pack, other)
+    assert (machine.nodes(release) / "nested/part/p").read_text() == "x" * 100
+
+
+def test_going_back_keeps_the_commits_of_packs_that_are_left_out(machine, origin, tmp_path):
+    first = origin("one", {"__init__.py": NODES, "requirements.txt": "shared_part<2\n"})
+    second = origin("two", {"__init__.py": NODES, "requirements.txt": "shared_part>=2\n"})
+    off = origin("off", {"__init__.py": NODES})
+    wanted = [pack_of(first), pack_of(second), pack_of(off, enabled=False)]
+    policy = {"policy": Policy("skip_pack")}
+    machine.open()
+    mended(machine, *wanted[:2], pack_of(off), **policy)
+    release = mended(machine, *wanted, **policy)
+    commits = {repository.path.name: head(repository) for repository in (first, second, off)}
+    second.commit({"more": ""})
+    off.commit({"more": ""})
+    Activation(machine.workspace, tmp_path / "settings")._want_again(release.id)
+    assert not machine.plan_fill(*wanted, **policy).changed
+    assert {pack.name: pack.commit for pack in machine.workspace.settled()[1]} == commits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import shutil
 import stat
@@ -195,7 +196,10 @@ def test_an_archive_is_fetched_once_and_unpacked_as_it_is(registry, access, cach
     assert len(registry.requests) == asked
     unpack_archive(archive, cache, nodes / "good-pack")
     tracking = b"__init__.py\npyproject.toml\nweb/js/good.js\n"
-    assert files_of(nodes) == {f"good-pack/{name}": text.encode() for name, text in PACK.items()} | {"good-pack/.tracking": tracking}
+    files = files_of(nodes)
+    mark = json.loads(files.pop("good-pack/.emprops-archive"))
+    assert mark == {"cnr_id": "good-pack", "version": "1.2.0", "sha256": archive.sha256}
+    assert files == {f"good-pack/{name}": text.encode() for name, text in PACK.items()} | {"good-pack/.tracking": tracking}
     assert registry.installations == 0
 
 
@@ -354,7 +358,7 @@ def test_a_second_name_in_the_extra_fields_leads_nowhere(cache, nodes):
     archive = cached(cache, zip_with(member("good.py", extra=struct.pack("<HH", 0x7075, len(hidden)) + hidden)))
     with suppress(ArchiveError):  # older versions of Python do not know of it
         unpack_archive(archive, cache, nodes / "pack")
-        assert sorted(files_of(nodes)) == ["pack/.tracking", "pack/good.py"]
+        assert sorted(files_of(nodes)) == ["pack/.emprops-archive", "pack/.tracking", "pack/good.py"]
     assert not list(nodes.parent.rglob("evil.py"))
 
 
@@ -413,13 +417,16 @@ def test_of_the_permissions_only_the_right_to_run_is_taken(cache, nodes):
         "pack/run.sh": 0o755,
         "pack/secret.txt": 0o644,
         "pack/plain.py": 0o644,
+        "pack/.emprops-archive": 0o644,
         "pack/.tracking": 0o644,
     }
 
 
 def test_names_that_differ_in_case_alone_are_two_files_and_a_given_list_is_not_taken(cache, nodes):
-    archive = cached(cache, zip_of({"A.py": "1", "a.py": "2", ".tracking": "a lie\n", "sub/.tracking": "kept\n"}))
+    lies = {".tracking": "a lie\n", ".emprops-archive": "a lie\n"}
+    archive = cached(cache, zip_of({"A.py": "1", "a.py": "2", **lies, "sub/.tracking": "kept\n"}))
     unpack_archive(archive, cache, nodes / "pack")
+    assert "a lie" not in (nodes / "pack/.emprops-archive").read_text()
     assert (nodes / "pack/.tracking").read_text() == "A.py\na.py\nsub/.tracking\n"
     assert (nodes / "pack/sub/.tracking").read_text() == "kept\n"
 
@@ -459,7 +466,8 @@ def test_what_a_killed_run_left_is_replaced_and_a_link_is_not_followed(cache, no
         partial.write_text("")
     unpack_archive(cached(cache, zip_of(PACK)), cache, nodes / "pack")
     assert files_of(elsewhere) == {"precious": b"kept"}
-    assert sorted(path.name for path in (nodes / "pack").iterdir()) == [".tracking", "__init__.py", "pyproject.toml", "web"]
+    names = sorted(path.name for path in (nodes / "pack").iterdir())
+    assert names == [".emprops-archive", ".tracking", "__init__.py", "pyproject.toml", "web"]
     assert [one.name for one in nodes.iterdir()] == ["pack"]
 
 
@@ -484,7 +492,7 @@ def test_everything_belongs_to_whoever_owns_the_folder_around_it(registry, acces
     os.chown(nodes, SOMEBODY, SOMEBODY)
     unpack_archive(fetch_archive("good-pack", "1.2.0", cache, access), cache, nodes / "pack")
     paths = [*cache.rglob("*"), *nodes.rglob("*")]
-    assert len(paths) == 9
+    assert len(paths) == 10
     assert {(path.stat().st_uid, path.stat().st_gid) for path in paths} == {(SOMEBODY, SOMEBODY)}
 
 

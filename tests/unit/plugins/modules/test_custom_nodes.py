@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.emprops.comfyui.plugins.module_utils._fill import adopted_packs
 from ansible_collections.emprops.comfyui.plugins.module_utils._release import open_release, plan_open, seal
 from ansible_collections.emprops.comfyui.plugins.modules import custom_nodes
 from unit.fixtures.run_module import run_module
@@ -174,3 +175,29 @@ def test_a_second_run_on_the_machine_is_told_who_is_there(machine):
     with machine.workspace.exclusive(0):
         answer = machine.ask(wait_seconds=0)
     assert answer["failed"] and "the releases are being changed by process " in answer["msg"]
+
+
+def test_what_was_adopted_is_the_manifests_once_that_lists_it(machine, origin):
+    one, mine = origin("one", {"__init__.py": NODES}), origin("mine", {"__init__.py": NODES})
+    machine.ask(entry(one))
+    release = seal(machine.workspace)[0]
+    machine.workspace.point("current", release)
+    mine.git("clone", "--quiet", mine.url, str(machine.workspace.releases / release / "ComfyUI/custom_nodes/mine"))
+    adopted = machine.ask(entry(one), unlisted="adopt")
+    assert [row["name"] for row in adopted["packs"]] == ["one", "mine"]
+    assert [row["name"] for row in adopted_packs(machine.workspace)] == ["mine"]
+    machine.workspace.point("current", seal(machine.workspace)[0])
+    assert not machine.ask(entry(one), unlisted="adopt")["changed"]
+    listed = machine.ask(entry(one), entry(mine), unlisted="adopt")
+    assert (listed["changed"], adopted_packs(machine.workspace)) == (False, [])
+    removed = machine.ask(entry(one), unlisted="adopt")
+    assert [(row["name"], row["state"]) for row in removed["packs"]] == [("one", "installed"), ("mine", "removed")]
+
+
+def test_a_branch_that_the_manifest_only_names_now_is_kept_where_it_is(machine, origin):
+    one = origin("one", {"__init__.py": NODES})
+    machine.ask(entry(one))
+    seal(machine.workspace)
+    assert not machine.ask(entry(one, branch="main"))["changed"]
+    one.commit({"more": ""})
+    assert not machine.ask(entry(one, branch="main"))["changed"]
