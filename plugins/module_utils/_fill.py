@@ -72,7 +72,6 @@ PARALLEL = 16
 # Each runs a Python of its own, often with torch in it.
 PARALLEL_SCRIPTS = 4
 SCRIPT = "install.py"
-# The mark of an archive of the registry that was unpacked to its end (see _pack_archive.py).
 
 T = TypeVar("T")
 _FAILURES = (ArchiveError, CommandError, GitError, InstallScriptError, OSError, RequirementsError)
